@@ -1,0 +1,81 @@
+"""The tree of errors, split by who is at fault.
+
+::
+
+    ReleaseError
+    ├── UsageError            what was asked for on the command line cannot be done
+    ├── ConfigError           a file that a person wrote
+    ├── TargetError           the deployment, or the way to it
+    ├── EvidenceError         what a case recorded
+    ├── BundleError           the report folder
+    ├── SandboxError          the embedded reference deployment
+    └── VerificationError     an attestation or a bundle that does not verify
+
+Every message is complete by itself: what was read, where, what was expected, what to do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class ReleaseError(Exception):
+    """The root: whatever pytest-release raises on purpose."""
+
+
+class UsageError(ReleaseError):
+    """What was asked for on the command line cannot be done."""
+
+
+class TargetError(ReleaseError):
+    """The deployment did not answer, or answered outside its protocol."""
+
+
+class EvidenceError(ReleaseError):
+    """A case recorded something that is not evidence."""
+
+
+class BundleError(ReleaseError):
+    """The report folder cannot be written or read."""
+
+
+class SandboxError(ReleaseError):
+    """The embedded reference deployment did not start, or was asked for an unknown fault."""
+
+
+class VerificationError(ReleaseError):
+    """An attestation, a key or a bundle does not verify; the text says which part and why."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong in a file that a person wrote.
+
+    Attributes:
+        file: The file that was read.
+        line: Line of the offending key or value, counted from 1; None when the whole file is meant.
+        key: Dotted path of the key (``gates.stream.required``); empty for the whole file.
+        message: What was read, what was expected and what to do, in one sentence or two.
+    """
+
+    file: Path
+    line: int | None
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line is not None else str(self.file)
+        return f"{place}: {self.key}: {self.message}" if self.key else f"{place}: {self.message}"
+
+
+class ConfigError(ReleaseError):
+    """A file that a person wrote is wrong; carries every problem found, in file order.
+
+    Args:
+        problems: At least one problem.
+    """
+
+    def __init__(self, *problems: Problem) -> None:
+        self.problems = problems
+        super().__init__("\n".join(str(problem) for problem in problems))
