@@ -1,0 +1,89 @@
+"""A case: one declarative check, a request and what is expected of the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pytest_release.redaction import Secret
+
+
+@dataclass(frozen=True)
+class Multipart:
+    """A ``multipart/form-data`` body.
+
+    Attributes:
+        fields: Plain form fields by name.
+        files: Files by field name; paths are absolute.
+    """
+
+    fields: Mapping[str, str | Secret] = field(default_factory=dict)
+    files: Mapping[str, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request as a case declares it; at most one of the three bodies is set.
+
+    Attributes:
+        method: Upper case.
+        path: Relative to the environment's base URL, with a leading slash.
+        params: Query parameters.
+        headers: Sent as they are.
+        json: Body sent as JSON; None for no body (a JSON null cannot be sent).
+        form: Body sent as ``application/x-www-form-urlencoded``.
+        multipart: Body sent as ``multipart/form-data``.
+        timeout_s: Seconds for the whole exchange, from connecting to the last byte.
+        stall_s: Seconds without a byte after which the exchange is given up.
+        max_bytes: Most bytes of body accepted, counted after decompression.
+        follow_redirects: Whether redirects are followed (at most 5) or are the answer.
+        accept_encoding: ``identity``, or ``gzip`` for a case that asks for it.
+        http2: Offer HTTP/2 during the TLS handshake.
+    """
+
+    method: str
+    path: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str | Secret] = field(default_factory=dict)
+    json: Any = None
+    form: Mapping[str, Any] | None = None
+    multipart: Multipart | None = None
+    timeout_s: float = 10.0
+    stall_s: float = 10.0
+    max_bytes: int = 16 * 1024 * 1024
+    follow_redirects: bool = False
+    accept_encoding: str = "identity"
+    http2: bool = False
+
+
+@dataclass(frozen=True)
+class Case:
+    """One declarative check.
+
+    Attributes:
+        id: ``<gate>/<slug>``, unique in its system; letters, digits, ``-`` and ``/`` only.
+        gate: The marker it belongs to.
+        name: As written, for people.
+        request: What is sent.
+        expect: What is expected of the answer; its keys are the gate's business.
+        capture: Values taken from the answer for later cases: name -> dotted path.
+        needs: Names used as ``{{name}}`` in the request: captured by other cases.
+        retries: Further attempts after a failed one; a pass on a retry is a warning.
+        advisory: Its failure warns and does not block.
+        file: Where it was read.
+        line: Line of the case in that file, counted from 1.
+    """
+
+    id: str
+    gate: str
+    name: str
+    request: Request
+    file: Path
+    line: int
+    expect: Mapping[str, Any] = field(default_factory=dict)
+    capture: Mapping[str, str] = field(default_factory=dict)
+    needs: frozenset[str] = frozenset()
+    retries: int = 0
+    advisory: bool = False
