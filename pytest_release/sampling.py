@@ -1,0 +1,160 @@
+"""Samples, percentiles, intervals, and the decision whether a limit is kept. Pure.
+
+- A sample is one observation with what is known of its error: the true value lies in [low, high].
+- A statistic of samples carries the samples' own error and, where a confidence is asked for, that
+  of having drawn only so many.
+- A limit is kept only when the whole interval lies at or below it, broken only when the whole
+  interval lies above it; anything else is open.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from statistics import fmean, stdev
+
+from pytest_release.errors import EvidenceError
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One observation.
+
+    Attributes:
+        value: What the clock said, in the measurement's unit.
+        low: The true value is not below this.
+        high: The true value is not above this.
+        clock: Name of the clock that was read.
+        busy_ms: For how long this client itself was not running when it should have been.
+    """
+
+    value: float
+    low: float
+    high: float
+    clock: str = ""
+    busy_ms: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.value <= self.high or not math.isfinite(self.high - self.low):
+            raise EvidenceError(
+                f"a sample must satisfy low <= value <= high and be finite, "
+                f"got {self.low} <= {self.value} <= {self.high}"
+            )
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A statistic of samples and the interval it lies in, in the samples' unit."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Decision(StrEnum):
+    """Where an estimate lies with respect to a limit."""
+
+    KEPT = "kept"
+    BROKEN = "broken"
+    OPEN = "open"
+
+
+def decide(estimate: Estimate, limit: float) -> Decision:
+    """Compare an estimate with a limit that must not be exceeded."""
+    if estimate.high <= limit:
+        return Decision.KEPT
+    if estimate.low > limit:
+        return Decision.BROKEN
+    return Decision.OPEN
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least `share` of the values do not exceed (nearest rank).
+
+    Args:
+        values: At least one, in any order.
+        share: Between 0 (exclusive) and 1: 0.95 for the 95th percentile.
+
+    Raises:
+        EvidenceError: There are no values, or `share` is out of range.
+    """
+    if not values:
+        raise EvidenceError("a percentile of no values does not exist")
+    if not 0 < share <= 1:
+        raise EvidenceError(f"a percentile's share must be in (0, 1], got {share}")
+    rank = math.ceil(round(share * len(values), 9))
+    return sorted(values)[max(rank, 1) - 1]
+
+
+def percentile_estimate(samples: Sequence[Sample], share: float) -> Estimate:
+    """The percentile of exactly these samples; the interval is their clocks' error only."""
+    return Estimate(
+        percentile([s.value for s in samples], share),
+        percentile([s.low for s in samples], share),
+        percentile([s.high for s in samples], share),
+    )
+
+
+def mean_estimate(samples: Sequence[Sample], confidence: float) -> Estimate:
+    """The mean with Student's interval, widened by the samples' own error.
+
+    ``mean ± t · s / sqrt(n)`` with n - 1 degrees of freedom (NIST/SEMATECH e-Handbook, 1.3.5.2);
+    the lower end is taken from the samples' low ends, the upper from their high ends. A single
+    sample has no spread to be known: its interval is its clock's.
+
+    Raises:
+        EvidenceError: There are no samples, or the confidence is not in (0, 1).
+    """
+    if not samples:
+        raise EvidenceError("a mean of no samples does not exist")
+    margin = 0.0
+    if len(samples) > 1:
+        spread = stdev(s.value for s in samples)
+        margin = student_t(confidence, len(samples) - 1) * spread / math.sqrt(len(samples))
+    return Estimate(
+        fmean(s.value for s in samples),
+        fmean(s.low for s in samples) - margin,
+        fmean(s.high for s in samples) + margin,
+    )
+
+
+def student_t(confidence: float, degrees: int) -> float:
+    """Two-sided quantile of Student's t: P(\\|T\\| <= t) = confidence.
+
+    For whole degrees of freedom the distribution has a closed form (Abramowitz & Stegun, 26.7.3
+    and 26.7.4); it is inverted by bisection to twelve digits.
+
+    Raises:
+        EvidenceError: `confidence` is not in (0, 1) or `degrees` is below 1.
+    """
+    if not 0 < confidence < 1:
+        raise EvidenceError(f"a confidence must be in (0, 1), got {confidence}")
+    if degrees < 1:
+        raise EvidenceError(f"Student's t needs at least 1 degree of freedom, got {degrees}")
+    low, high = 0.0, 1.0
+    while _student_within(high, degrees) < confidence:
+        high *= 2
+    while high - low > 1e-12 * high:
+        middle = (low + high) / 2
+        if _student_within(middle, degrees) < confidence:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _student_within(t: float, degrees: int) -> float:
+    """P(|T| <= t): A&S 26.7.3 for odd, 26.7.4 for even degrees of freedom."""
+    theta = math.atan2(t, math.sqrt(degrees))
+    cosine = math.cos(theta)
+    odd = degrees % 2
+    term = cosine if odd else 1.0
+    total = 0.0 if degrees == 1 else term
+    for k in range(2 + odd, degrees - 1, 2):
+        term *= (k - 1) / k * cosine * cosine
+        total += term
+    if odd:
+        return 2 / math.pi * (theta + math.sin(theta) * total)
+    return math.sin(theta) * total
