@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import mkstemp
 from typing import Any
 
 CHUNK = 1024 * 1024  # bytes read at a time when hashing
@@ -20,16 +20,17 @@ def write_bytes(path: Path, data: bytes, mode: int = 0o644) -> None:
     Raises:
         OSError: The folder cannot be written; `path` is then unchanged.
     """
-    temporary = NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False)
+    descriptor, name = mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
     try:
-        with temporary as stream:
+        with os.fdopen(descriptor, "wb") as stream:
             stream.write(data)
             stream.flush()
             os.fchmod(stream.fileno(), mode)
             os.fsync(stream.fileno())
-        Path(temporary.name).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary.name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     fsync_folder(path.parent)
 

@@ -121,7 +121,7 @@ def mean_estimate(samples: Sequence[Sample], confidence: float) -> Estimate:
 
 
 def student_t(confidence: float, degrees: int) -> float:
-    """Two-sided quantile of Student's t: P(\\|T\\| <= t) = confidence.
+    """Two-sided quantile of Student's t: P(abs(T) <= t) = confidence.
 
     For whole degrees of freedom the distribution has a closed form (Abramowitz & Stegun, 26.7.3
     and 26.7.4); it is inverted by bisection to twelve digits.

@@ -1,0 +1,112 @@
+"""``fixtures/environments/*.yaml`` -> `Environment`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_release.atomic import canonical_json
+from pytest_release.config.document import load_document
+from pytest_release.config.environment import (
+    Auth,
+    Environment,
+    GatePolicy,
+    ReleaseSource,
+    SamplePolicy,
+    SandboxPolicy,
+)
+from pytest_release.config.validation import suggestion, validate
+from pytest_release.config.variables import Resolved, resolve
+from pytest_release.errors import ConfigError, UsageError
+from pytest_release.redaction import Redactor
+
+
+def environment_names(fixtures: Path) -> list[str]:
+    """Names of the environments there are, sorted; a leading underscore marks a base."""
+    files = (fixtures / "environments").glob("*.yaml")
+    return sorted(file.stem for file in files if not file.stem.startswith("_"))
+
+
+def load_environment(fixtures: Path, name: str, variables: Mapping[str, str]) -> Environment:
+    """Read and check one environment.
+
+    Args:
+        fixtures: The folder with ``environments/`` and ``cases/``.
+        name: As given to ``--env``.
+        variables: Values of ``${VAR}``; at the top, the process's environment.
+
+    Raises:
+        UsageError: There is no such environment; lists those there are.
+        ConfigError: The file, or one it extends, is wrong.
+    """
+    known = environment_names(fixtures)
+    if name not in known:
+        folder = fixtures / "environments"
+        there_are = ", ".join(known) if known else "none (no *.yaml there)"
+        raise UsageError(
+            f"unknown environment {name!r}{suggestion(name, known)}; "
+            f"environments in {folder}: {there_are}"
+        )
+    document = load_document(fixtures / "environments" / f"{name}.yaml")
+    digest = hashlib.sha256(canonical_json(document.value)).hexdigest()
+    resolved = resolve(document, variables)
+    validate(resolved, "environment")
+    _check(resolved, name)
+    return _build(resolved, digest)
+
+
+def _check(resolved: Resolved, name: str) -> None:
+    """What a schema cannot say."""
+    value, problem = resolved.document.value, resolved.document.problem
+    if value["name"] != name:
+        message = f"expected {name!r}, the file's own name, got {value['name']!r}"
+        raise ConfigError(problem(("name",), message))
+    if "base_url" not in value and "sandbox" not in value:
+        raise ConfigError(problem((), "either base_url or sandbox is needed"))
+    for gate, policy in value["gates"].items():
+        samples = policy.get("samples", {})
+        least = samples.get("min", 1)
+        if samples.get("max", least) < least:
+            key = ("gates", gate, "samples", "max")
+            raise ConfigError(problem(key, f"must not be below min ({least})"))
+
+
+def _build(resolved: Resolved, digest: str) -> Environment:
+    value = resolved.document.value
+    base_url = value.get("base_url")
+    source = value.get("release")
+    sandbox = value.get("sandbox")
+    return Environment(
+        name=value["name"],
+        role=value["role"],
+        system=value["system"],
+        base_url=base_url.rstrip("/") if base_url else None,
+        source=resolved.document.file,
+        digest=digest,
+        gates={name: _gate(policy) for name, policy in value["gates"].items()},
+        auth=Auth(**resolved.sealed(("auth",))) if "auth" in value else None,
+        release=ReleaseSource(**source) if source else None,
+        services=resolved.sealed(("services",)) if "services" in value else {},
+        isolated_from=tuple(value.get("isolated_from", ())),
+        sandbox=_sandbox(sandbox) if sandbox is not None else None,
+        verify_tls=value.get("verify_tls", True),
+        redactor=Redactor(resolved.secrets),
+    )
+
+
+def _gate(policy: Mapping[str, Any]) -> GatePolicy:
+    samples = dict(policy.get("samples", {}))
+    samples.setdefault("max", samples.get("min", 1))
+    return GatePolicy(
+        required=policy.get("required", False),
+        min_cases=policy.get("min_cases", 1),
+        thresholds=dict(policy.get("thresholds", {})),
+        samples=SamplePolicy(**samples),
+        concurrency=policy.get("concurrency", 1),
+    )
+
+
+def _sandbox(value: Mapping[str, Any]) -> SandboxPolicy:
+    return SandboxPolicy(value.get("workers", 2), tuple(value.get("faults", ())))

@@ -1,0 +1,166 @@
+"""``${VAR}``, ``${VAR:-default}`` and ``${file:PATH}`` in the values of a document.
+
+What comes from one of them is a secret, unless its key is known to be harmless: it becomes a
+`Secret` and joins the values that are removed from every text. ``$${`` stands for a plain ``${``.
+All unset variables and unreadable files of a document are reported together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from pytest_release.config.document import Document, Key
+from pytest_release.errors import ConfigError, Problem
+from pytest_release.redaction import Secret
+
+REFERENCE = re.compile(
+    r"\$(?P<escaped>\$\{)"
+    r"|\$\{file:(?P<path>[^}]+)\}"
+    r"|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<fallback>:-(?P<default>[^}]*))?\}"
+    r"|(?P<malformed>\$\{[^}]*\}?)"
+)
+
+HARMLESS = frozenset(
+    [
+        "base_url",
+        "collection",
+        "commit",
+        "database",
+        "date",
+        "directory",
+        "health",
+        "method",
+        "name",
+        "output",
+        "path",
+        "prefix",
+        "project",
+        "role",
+        "schema",
+        "system",
+        "username",
+        "version",
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A document with its variables replaced.
+
+    Attributes:
+        document: Values are plain strings, for validation.
+        secret_keys: The keys whose values came from a variable and are not harmless.
+        secrets: The values to remove from any text.
+    """
+
+    document: Document
+    secret_keys: frozenset[Key]
+    secrets: frozenset[str]
+
+    def sealed(self, key: Key) -> Any:  # noqa: ANN401 - any JSON value
+        """The value at `key`, its secret strings wrapped."""
+        value = self.document.value
+        for part in key:
+            value = value[part]
+        return self._seal(value, key)
+
+    def _seal(self, value: Any, key: Key) -> Any:  # noqa: ANN401 - any JSON value
+        if isinstance(value, dict):
+            return {name: self._seal(child, (*key, name)) for name, child in value.items()}
+        if isinstance(value, list):
+            return [self._seal(child, (*key, index)) for index, child in enumerate(value)]
+        return Secret(value) if key in self.secret_keys else value
+
+
+def resolve(document: Document, variables: Mapping[str, str]) -> Resolved:
+    """Replace every reference in the document's strings.
+
+    Raises:
+        ConfigError: A variable is not set, a file cannot be read, or a reference is malformed.
+    """
+    resolver = _Resolver(document, variables)
+    value = resolver.walk(document.value, ())
+    if resolver.problems:
+        raise ConfigError(*resolver.problems)
+    replaced = Document(document.file, value, document.places)
+    return Resolved(replaced, frozenset(resolver.secret_keys), frozenset(resolver.secrets))
+
+
+class _Resolver:
+    def __init__(self, document: Document, variables: Mapping[str, str]) -> None:
+        self.document = document
+        self.variables = variables
+        self.problems: list[Problem] = []
+        self.secret_keys: set[Key] = set()
+        self.secrets: set[str] = set()
+
+    def walk(self, value: Any, key: Key) -> Any:  # noqa: ANN401 - any JSON value
+        if isinstance(value, dict):
+            return {name: self.walk(child, (*key, name)) for name, child in value.items()}
+        if isinstance(value, list):
+            return [self.walk(child, (*key, index)) for index, child in enumerate(value)]
+        return self._string(value, key) if isinstance(value, str) else value
+
+    def _string(self, text: str, key: Key) -> str:
+        found: list[str] = []
+
+        def replace(match: re.Match[str]) -> str:
+            if match["escaped"]:
+                return "${"
+            value = self._lookup(match, key)
+            found.append(value)
+            return value
+
+        replaced = REFERENCE.sub(replace, text)
+        if found and any(found):
+            self._classify(key, replaced, found)
+        return replaced
+
+    def _classify(self, key: Key, replaced: str, found: list[str]) -> None:
+        if key[-1] not in HARMLESS:
+            self.secret_keys.add(key)
+            self.secrets.update(value for value in found if value)
+        elif key[-1] == "base_url" and (password := _password(replaced)):
+            self.secrets.add(password)
+
+    def _lookup(self, match: re.Match[str], key: Key) -> str:
+        if match["malformed"]:
+            expected = "expected ${VAR}, ${VAR:-default} or ${file:PATH}"
+            return self._problem(key, f"{match[0]} is no reference; {expected}")
+        if match["path"]:
+            return self._read(match["path"], key)
+        value = self.variables.get(match["name"])
+        if not value and match["fallback"]:
+            return match["default"] or ""
+        if value is None:
+            name = match["name"]
+            message = f"the variable {name} is not set; set it (export {name}=...)"
+            return self._problem(key, message + f" or give it a default (${{{name}:-...}})")
+        if not value:
+            return self._problem(key, f"the variable {match['name']} is set to nothing")
+        return value
+
+    def _read(self, path: str, key: Key) -> str:
+        place = self.document.places.get(key)
+        file = (place.file if place else self.document.file).parent / path
+        try:
+            return file.read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            return self._problem(key, f"the file {file} cannot be read: {reason}")
+
+    def _problem(self, key: Key, message: str) -> str:
+        self.problems.append(self.document.problem(key, message))
+        return ""
+
+
+def _password(url: str) -> str | None:
+    try:
+        return urlsplit(url).password
+    except ValueError:
+        return None

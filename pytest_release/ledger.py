@@ -1,0 +1,100 @@
+"""Each case's life: declared, collected, selected, started, reported, or lost on the way. Pure.
+
+A gate passes only if every case that exists came to its end; this is the accounting that proves
+it. The ledger never infers success from absent failures: a case without an outcome is missing,
+whatever became of the process that ran it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pytest_release.evidence import Evidence
+
+
+class Outcome(StrEnum):
+    """How a case ended."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    ERROR = "error"
+    SKIPPED = "skipped"
+    XFAILED = "xfailed"
+    XPASSED = "xpassed"
+
+
+@dataclass
+class Entry:
+    """One case's life.
+
+    Attributes:
+        case: Its id: that of a declared case, or the node id of a Python test.
+        gate: The marker it counts for.
+        collected: pytest found a test for it.
+        selected: It was not deselected.
+        started: Its test began.
+        outcome: How it ended; None while it has not.
+        detail: Why, for an outcome other than passed.
+        duration_s: Wall time of its test, set-up and teardown included.
+        evidence: What it measured, if it said so.
+    """
+
+    case: str
+    gate: str
+    collected: bool = False
+    selected: bool = False
+    started: bool = False
+    outcome: Outcome | None = None
+    detail: str = ""
+    duration_s: float = 0.0
+    evidence: Evidence | None = None
+
+    @property
+    def fate(self) -> str:
+        """What became of a case that did not come to its end."""
+        if not self.collected:
+            return "was declared but never collected"
+        if not self.selected:
+            return "was deselected"
+        if not self.started:
+            return "never started"
+        return "started and never reported"
+
+
+class Ledger:
+    """The accounts of one run."""
+
+    def __init__(self) -> None:
+        self._entries: dict[tuple[str, str], Entry] = {}
+        self.collection_errors: list[str] = []
+
+    def declare(self, case: str, gate: str) -> Entry:
+        """Note that a case exists; noting it again changes nothing."""
+        return self._entries.setdefault((gate, case), Entry(case, gate))
+
+    def collect(self, case: str, gate: str, *, selected: bool) -> None:
+        """Note that pytest found it, and whether it is going to run."""
+        entry = self.declare(case, gate)
+        entry.collected = True
+        entry.selected = entry.selected or selected
+
+    def start(self, case: str, gate: str) -> None:
+        """Note that its test began."""
+        self.declare(case, gate).started = True
+
+    def report(self, case: str, gate: str, outcome: Outcome, detail: str = "") -> None:
+        """Note how it ended; what is worse than passed stays (a passed teardown heals nothing)."""
+        entry = self.declare(case, gate)
+        entry.started = True
+        if entry.outcome in (None, Outcome.PASSED):
+            entry.outcome, entry.detail = outcome, detail
+
+    def entries(self, gate: str | None = None) -> Iterator[Entry]:
+        """All entries, or those of one gate, in the order they became known."""
+        return (e for e in self._entries.values() if gate is None or e.gate == gate)
+
+    def gates(self) -> Iterable[str]:
+        """Gates that have at least one case."""
+        return dict.fromkeys(entry.gate for entry in self._entries.values())
