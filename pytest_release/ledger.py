@@ -11,8 +11,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pytest_release.evidence import Evidence
-
 
 class Outcome(StrEnum):
     """How a case ended."""
@@ -38,7 +36,6 @@ class Entry:
         outcome: How it ended; None while it has not.
         detail: Why, for an outcome other than passed.
         duration_s: Wall time of its test, set-up and teardown included.
-        evidence: What it measured, if it said so.
     """
 
     case: str
@@ -49,7 +46,6 @@ class Entry:
     outcome: Outcome | None = None
     detail: str = ""
     duration_s: float = 0.0
-    evidence: Evidence | None = None
 
     @property
     def fate(self) -> str:

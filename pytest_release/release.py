@@ -1,0 +1,142 @@
+"""What is judged: the release as the deployment itself names it, before and after the run."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from pytest_release.atomic import canonical_json
+from pytest_release.config.cases import Request
+from pytest_release.config.environment import ReleaseSource
+from pytest_release.errors import TargetError
+from pytest_release.targets.http import HttpTarget
+
+COMMIT = re.compile(r"[0-9a-f]{7,64}")
+LONGEST = 200  # characters of a version or commit that are believed
+
+
+@dataclass(frozen=True)
+class Identity:
+    """How a deployment names its build.
+
+    Attributes:
+        version: As its health answer says.
+        commit: The git commit, lower-case hex; may be shortened by the deployment.
+    """
+
+    version: str | None = None
+    commit: str | None = None
+
+    def __str__(self) -> str:
+        parts = (self.version, f"commit {self.commit}" if self.commit else None)
+        return ", ".join(part for part in parts if part) or "a build without a name"
+
+
+@dataclass(frozen=True)
+class Release:
+    """The release under judgement.
+
+    Attributes:
+        asked: The version given with ``--release``; None when none was.
+        before: What the deployment said before the first case; None when it could not be asked.
+        after: What it said after the last; None when it could not be asked.
+    """
+
+    asked: str | None = None
+    before: Identity | None = None
+    after: Identity | None = None
+
+    @property
+    def mismatches(self) -> tuple[str, ...]:
+        """In what the deployment is not what was asked for."""
+        if self.asked is None:
+            return ()
+        if self.before is None or self.before.version is None:
+            return (f"release {self.asked} was asked for, the deployment names no version",)
+        if self.before.version != self.asked:
+            named = self.before.version
+            return (f"release {self.asked} was asked for, the deployment is {named}",)
+        return ()
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """How the deployment changed while it was measured."""
+        if self.before is None or self.before == self.after:
+            return ()
+        if self.after is None:
+            return (f"the build was {self.before} before the run and could not be read after it",)
+        return (f"the build changed during the run: {self.before}, then {self.after}",)
+
+    def subjects(self) -> tuple[Mapping[str, Any], ...]:
+        """What an attestation speaks of, as in-toto resource descriptors.
+
+        The git commit where the deployment names one; otherwise the SHA-256 of the canonical JSON
+        of what it says of itself.
+        """
+        named = self.before or Identity()
+        name = f"release {named.version or self.asked or 'without a version'}"
+        if named.commit and COMMIT.fullmatch(named.commit):
+            return ({"name": name, "digest": {"gitCommit": named.commit}},)
+        said = {"version": named.version, "commit": named.commit}
+        return ({"name": name, "digest": {"sha256": sha256(canonical_json(said)).hexdigest()}},)
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where, when and with what a run judged a release.
+
+    Attributes:
+        run: Short id of the run, 8 hex digits.
+        policy_digest: SHA-256 of the environment's policy.
+        case_digests: SHA-256 of each case file by its path in the fixtures folder.
+        started: Aware, UTC.
+        finished: Aware, UTC.
+        tools: Versions of what measured, by name.
+    """
+
+    run: str
+    environment: str
+    role: str
+    system: str
+    base_url: str
+    policy_digest: str
+    case_digests: Mapping[str, str]
+    release: Release
+    started: datetime
+    finished: datetime
+    tools: Mapping[str, str]
+
+
+def read_identity(source: ReleaseSource, target: HttpTarget) -> Identity:
+    """Ask the deployment what it is.
+
+    Raises:
+        TargetError: It does not answer, not with 200, or not with what `source` says is there.
+    """
+    exchange = target.send(Request(method="GET", path=source.health, max_bytes=1024 * 1024))
+    if exchange.status != 200 or exchange.broken:
+        reason = exchange.broken or f"status {exchange.status}"
+        raise TargetError(f"{exchange.url} should name the deployed build and answers {reason}")
+    try:
+        answer = json.loads(exchange.body)
+    except ValueError:
+        raise TargetError(f"{exchange.url} should name the deployed build as JSON") from None
+    return Identity(
+        _text(answer, source.version, exchange.url), _text(answer, source.commit, exchange.url)
+    )
+
+
+def _text(answer: Any, path: str | None, url: str) -> str | None:  # noqa: ANN401 - any JSON value
+    if path is None:
+        return None
+    value = answer
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST or not value.isprintable():
+        raise TargetError(f"{url} should name the build under {path!r} as a short text")
+    return value

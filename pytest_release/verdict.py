@@ -1,0 +1,348 @@
+"""What the evidence means: pure rules from (ledger, evidence, policy) to verdicts.
+
+- A gate PASSED only if every case of it that exists was collected, ran to its end and passed, there
+  were enough of them, and every threshold was measured and kept.
+- What did not run to its end is INCOMPLETE; what was measured and is wrong is FAILED; FAILED
+  outweighs INCOMPLETE, INCOMPLETE outweighs WARNED.
+- A threshold is compared with a statistic and its interval; an interval that straddles the limit
+  is FAILED and says "could not be shown".
+- The run PASSED only if every required gate PASSED or WARNED in this run.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pytest_release.config.environment import GatePolicy
+from pytest_release.evidence import Evidence, Measurement
+from pytest_release.ledger import Entry, Outcome
+from pytest_release.release import Context
+from pytest_release.sampling import Decision, Estimate, Sample, decide, percentile_estimate
+
+POOLED = re.compile(r"(?:p(?P<percent>\d{1,2}(?:\.\d+)?)|max)_(?:(?P<figure>[a-z_]+)_)?ms")
+LATENCY = "latency_ms"  # what p95_ms without a figure's name speaks of
+NAMED = 5  # cases that a reason names before it counts the rest
+
+
+class Verdict(StrEnum):
+    """What a case, a gate or a run came to, the best first."""
+
+    PASSED = "PASSED"
+    WARNED = "WARNED"
+    NOT_RUN = "NOT_RUN"
+    INCOMPLETE = "INCOMPLETE"
+    FAILED = "FAILED"
+
+    @property
+    def accepted(self) -> bool:
+        """A release may go out with it."""
+        return self in (Verdict.PASSED, Verdict.WARNED)
+
+
+@dataclass(frozen=True)
+class CaseVerdict:
+    """What one case came to, and why when it is not PASSED."""
+
+    case: str
+    gate: str
+    name: str
+    verdict: Verdict
+    reason: str = ""
+    duration_s: float = 0.0
+    evidence: Evidence | None = None
+
+
+@dataclass(frozen=True)
+class ThresholdVerdict:
+    """One limit of a gate's policy against what was measured.
+
+    Attributes:
+        estimate: The statistic with its interval; None when nothing was measured.
+        decision: Where it lies; None when nothing was measured.
+        samples: How many samples stand behind it.
+        case: The case with the worst figure, for figures that are judged case by case.
+    """
+
+    name: str
+    limit: float
+    estimate: Estimate | None
+    decision: Decision | None
+    samples: int
+    case: str = ""
+
+    @property
+    def reason(self) -> str:
+        """Why the threshold is not kept; empty when it is."""
+        if self.estimate is None:
+            return f"the threshold {self.name} was never measured"
+        shown = f"{self.estimate.value:.4g} [{self.estimate.low:.4g}, {self.estimate.high:.4g}]"
+        where = f" in {self.case}" if self.case else ""
+        if self.decision is Decision.BROKEN:
+            return f"{self.name} is {shown}{where}, above the limit {self.limit:g}"
+        if self.decision is Decision.OPEN:
+            return (
+                f"{self.name} <= {self.limit:g} could not be shown{where}: "
+                f"{shown} straddles the limit after {self.samples} samples"
+            )
+        return ""
+
+
+@dataclass(frozen=True)
+class GateVerdict:
+    """What one gate came to.
+
+    Attributes:
+        asked: The command asked for this gate.
+        reasons: Every reason why it is not PASSED.
+    """
+
+    gate: str
+    verdict: Verdict
+    required: bool
+    asked: bool
+    cases: tuple[CaseVerdict, ...]
+    thresholds: tuple[ThresholdVerdict, ...]
+    reasons: tuple[str, ...] = ()
+
+    def count(self, *verdicts: Verdict) -> int:
+        """How many cases came to one of these."""
+        return sum(case.verdict in verdicts for case in self.cases)
+
+    @property
+    def slowest(self) -> CaseVerdict | None:
+        """The case that took longest."""
+        return max(self.cases, key=lambda case: case.duration_s, default=None)
+
+
+@dataclass(frozen=True)
+class RunVerdict:
+    """What the whole run came to: the one object that every report and the attestation speak of.
+
+    Attributes:
+        accepted: Every gate that was asked for may go: exit status 0.
+        reasons: Every reason why the run is not PASSED.
+        context: Where, when and with what it was judged.
+    """
+
+    verdict: Verdict
+    accepted: bool
+    gates: tuple[GateVerdict, ...]
+    reasons: tuple[str, ...]
+    context: Context
+
+
+def asked_for(expression: str, gates: Collection[str], required: Collection[str]) -> set[str]:
+    """The gates that a ``-m`` expression asks for.
+
+    Without an expression, those that are required. A gate is asked for when a test that has its
+    marker and no other would be selected. What cannot be read asks for everything.
+    """
+    if not expression:
+        return set(required)
+    try:
+        tree = ast.parse(expression, mode="eval").body
+        return {gate for gate in gates if _holds(tree, gate)}
+    except (SyntaxError, ValueError):
+        return set(gates)
+
+
+def _holds(node: ast.expr, gate: str) -> bool:
+    match node:
+        case ast.Name(id=name):
+            return name == gate
+        case ast.Constant(value=bool(value)):
+            return value
+        case ast.Call(func=ast.Name(id=name)):
+            return name == gate
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            return not _holds(operand, gate)
+        case ast.BoolOp(op=ast.And(), values=values):
+            return all(_holds(value, gate) for value in values)
+        case ast.BoolOp(op=ast.Or(), values=values):
+            return any(_holds(value, gate) for value in values)
+        case _:
+            raise ValueError(ast.dump(node))
+
+
+def judge_gate(
+    gate: str,
+    policy: GatePolicy,
+    entries: Sequence[Entry],
+    evidence: Mapping[str, Evidence],
+    *,
+    asked: bool = True,
+    spoiled: Sequence[str] = (),
+) -> GateVerdict:
+    """Judge one gate.
+
+    Args:
+        gate: Its marker.
+        policy: What the environment asks of it.
+        entries: The ledger's entries of this gate.
+        evidence: By case id.
+        asked: The command asked for it.
+        spoiled: What happened to the whole run that leaves its evidence incomplete.
+    """
+    cases = tuple(_judge_case(entry, evidence.get(entry.case)) for entry in entries)
+    ran = [case for case in cases if case.verdict is not Verdict.NOT_RUN]
+    if not ran:
+        reasons = (_nothing_ran(cases), *spoiled)
+        return GateVerdict(gate, Verdict.NOT_RUN, policy.required, asked, cases, (), reasons)
+    blocking = [e for e in (evidence.get(case.case) for case in cases) if e and not e.advisory]
+    thresholds = tuple(
+        judge_threshold(name, limit, blocking) for name, limit in policy.thresholds.items()
+    )
+    broken = [t for t in thresholds if t.decision in (Decision.BROKEN, Decision.OPEN)]
+    unknown = [t for t in thresholds if t.decision is None]
+    few = len(ran) < policy.min_cases
+    incomplete = [c for c in cases if c.verdict in (Verdict.INCOMPLETE, Verdict.NOT_RUN)]
+    failed = [c for c in cases if c.verdict is Verdict.FAILED]
+    warned = [c for c in cases if c.verdict is Verdict.WARNED]
+    reasons = (
+        *_name("failed", failed),
+        *(threshold.reason for threshold in broken),
+        *_by_reason(incomplete),
+        *([f"{len(ran)} cases ran, the policy asks for {policy.min_cases}"] if few else ()),
+        *(threshold.reason for threshold in unknown),
+        *spoiled,
+        *_name("warned", warned),
+    )
+    if failed or broken:
+        verdict = Verdict.FAILED
+    elif incomplete or few or unknown or spoiled:
+        verdict = Verdict.INCOMPLETE
+    else:
+        verdict = Verdict.WARNED if warned else Verdict.PASSED
+    return GateVerdict(gate, verdict, policy.required, asked, cases, thresholds, reasons)
+
+
+def _judge_case(entry: Entry, evidence: Evidence | None) -> CaseVerdict:
+    verdict, reason = _case_verdict(entry, evidence)
+    name = evidence.name if evidence else entry.case
+    return CaseVerdict(entry.case, entry.gate, name, verdict, reason, entry.duration_s, evidence)
+
+
+def _case_verdict(entry: Entry, evidence: Evidence | None) -> tuple[Verdict, str]:
+    match entry.outcome:
+        case None:
+            lost = entry.selected and entry.started
+            return (Verdict.INCOMPLETE if lost else Verdict.NOT_RUN), entry.fate
+        case Outcome.FAILED:
+            return Verdict.FAILED, entry.detail
+        case Outcome.PASSED if evidence and evidence.failures:
+            # A test that looked away from its own evidence does not pass by that.
+            return Verdict.FAILED, evidence.failures[0].message
+        case Outcome.PASSED if evidence and evidence.warnings:
+            return Verdict.WARNED, evidence.warnings[0].message
+        case Outcome.PASSED:
+            return Verdict.PASSED, ""
+        case other:
+            detail = f": {entry.detail}" if entry.detail else ""
+            return Verdict.INCOMPLETE, f"ended as {other}{detail}"
+
+
+def _nothing_ran(cases: Sequence[CaseVerdict]) -> str:
+    if not cases:
+        return "the gate has no cases"
+    fates = sorted({case.reason for case in cases})
+    return f"none of its {len(cases)} cases ran: they {' or '.join(fates)}".replace(
+        "they was", "they were"
+    )
+
+
+def _name(word: str, cases: Sequence[CaseVerdict]) -> list[str]:
+    if not cases:
+        return []
+    names = ", ".join(case.case for case in cases[:NAMED])
+    more = f" and {len(cases) - NAMED} more" if len(cases) > NAMED else ""
+    return [f"{len(cases)} {word}: {names}{more}"]
+
+
+def _by_reason(cases: Sequence[CaseVerdict]) -> list[str]:
+    grouped: dict[str, list[CaseVerdict]] = {}
+    for case in cases:
+        grouped.setdefault(case.reason, []).append(case)
+    return [line for reason, group in grouped.items() for line in _name(reason, group)]
+
+
+def judge_threshold(name: str, limit: float, evidence: Sequence[Evidence]) -> ThresholdVerdict:
+    """Compare one limit with what a gate's cases measured.
+
+    ``error_rate`` is the share of attempts that failed. ``p95_ms`` and ``max_ms`` pool the samples
+    of `LATENCY` of all cases, ``p95_ttfb_ms`` those of ``ttfb_ms``. Any other name is a measurement
+    of that name, judged case by case; the worst case counts, against its own limit if it has one.
+    """
+    if name == "error_rate":
+        return _error_rate(limit, evidence)
+    if pooled := POOLED.fullmatch(name):
+        return _pooled(name, limit, pooled, evidence)
+    found = [(e.case, m) for e in evidence if (m := e.measurement(name))]
+    if not found:
+        return ThresholdVerdict(name, limit, None, None, 0)
+    case, worst = max(found, key=lambda pair: _severity(pair[1], limit))
+    own = limit if worst.limit is None else worst.limit
+    decision = decide(worst.estimate, own)
+    return ThresholdVerdict(name, own, worst.estimate, decision, len(worst.samples), case)
+
+
+def _severity(measurement: Measurement, limit: float) -> float:
+    own = limit if measurement.limit is None else measurement.limit
+    return measurement.estimate.high - own
+
+
+def _error_rate(limit: float, evidence: Sequence[Evidence]) -> ThresholdVerdict:
+    attempts = [attempt for item in evidence for attempt in item.attempts]
+    if not attempts:
+        return ThresholdVerdict("error_rate", limit, None, None, 0)
+    rate = sum(bool(attempt.failure) for attempt in attempts) / len(attempts)
+    estimate = Estimate(rate, rate, rate)
+    return ThresholdVerdict("error_rate", limit, estimate, decide(estimate, limit), len(attempts))
+
+
+def _pooled(
+    name: str, limit: float, form: re.Match[str], evidence: Sequence[Evidence]
+) -> ThresholdVerdict:
+    figure = f"{form['figure']}_ms" if form["figure"] else LATENCY
+    samples: list[Sample] = []
+    for item in evidence:
+        if measurement := item.measurement(figure):
+            samples += measurement.samples
+    if not samples:
+        return ThresholdVerdict(name, limit, None, None, 0)
+    share = float(form["percent"]) / 100 if form["percent"] else 1.0
+    estimate = percentile_estimate(samples, share)
+    return ThresholdVerdict(name, limit, estimate, decide(estimate, limit), len(samples))
+
+
+def judge_run(gates: Sequence[GateVerdict], context: Context) -> RunVerdict:
+    """Judge the run from its gates; a deployment that is not the release asked for is FAILED.
+
+    Args:
+        gates: Every gate of the environment.
+        context: Where, when and with what they were judged.
+    """
+    mismatches = context.release.mismatches
+    blocking = [gate for gate in gates if gate.required and not gate.verdict.accepted]
+    asked = [gate for gate in gates if gate.asked]
+    accepted = bool(asked) and all(gate.verdict.accepted for gate in asked) and not mismatches
+    reasons = (*mismatches, *(f"{gate.gate} is {gate.verdict}" for gate in blocking))
+    verdict = _run_verdict(gates, blocking, failed=bool(mismatches))
+    return RunVerdict(verdict, accepted, tuple(gates), reasons, context)
+
+
+def _run_verdict(
+    gates: Sequence[GateVerdict], blocking: Sequence[GateVerdict], *, failed: bool
+) -> Verdict:
+    verdicts = {gate.verdict for gate in blocking}
+    if failed or Verdict.FAILED in verdicts:
+        return Verdict.FAILED
+    if all(gate.verdict is Verdict.NOT_RUN for gate in gates):
+        return Verdict.NOT_RUN
+    if verdicts:
+        return Verdict.INCOMPLETE
+    imperfect = any(gate.verdict not in (Verdict.PASSED, Verdict.NOT_RUN) for gate in gates)
+    return Verdict.WARNED if imperfect else Verdict.PASSED
