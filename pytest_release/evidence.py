@@ -186,9 +186,14 @@ class Evidence:
 _CONVERTER = cattrs.Converter(forbid_extra_keys=True)
 
 
-def to_json(evidence: Evidence, redact: Redactor) -> dict[str, Any]:
-    """Plain JSON value of the evidence, every text without the environment's secrets."""
-    value: dict[str, Any] = _redacted(_CONVERTER.unstructure(evidence), redact)
+def redacted(evidence: Evidence, redact: Redactor) -> Evidence:
+    """The same evidence, every text without the environment's secrets."""
+    return from_json(_masked(to_json(evidence), redact)) if redact.values else evidence
+
+
+def to_json(evidence: Evidence) -> dict[str, Any]:
+    """Plain JSON value of the evidence."""
+    value: dict[str, Any] = _CONVERTER.unstructure(evidence)
     return value
 
 
@@ -205,11 +210,11 @@ def from_json(value: Mapping[str, Any]) -> Evidence:
         raise EvidenceError(f"this is not evidence of a case: {reasons}") from None
 
 
-def _redacted(value: Any, redact: Redactor) -> Any:  # noqa: ANN401 - any JSON value
+def _masked(value: Any, redact: Redactor) -> Any:  # noqa: ANN401 - any JSON value
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, dict):
-        return {name: _redacted(child, redact) for name, child in value.items()}
+        return {name: _masked(child, redact) for name, child in value.items()}
     if isinstance(value, list | tuple):
-        return [_redacted(child, redact) for child in value]
+        return [_masked(child, redact) for child in value]
     return value

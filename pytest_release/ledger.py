@@ -7,7 +7,7 @@ whatever became of the process that ran it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -33,6 +33,8 @@ class Entry:
         collected: pytest found a test for it.
         selected: It was not deselected.
         started: Its test began.
+        called: Its test's body passed; only with its teardown has the case come to its end.
+        reruns: How often a plugin ran the test again after a failure.
         outcome: How it ended; None while it has not.
         detail: Why, for an outcome other than passed.
         duration_s: Wall time of its test, set-up and teardown included.
@@ -43,6 +45,8 @@ class Entry:
     collected: bool = False
     selected: bool = False
     started: bool = False
+    called: bool = False
+    reruns: int = 0
     outcome: Outcome | None = None
     detail: str = ""
     duration_s: float = 0.0
@@ -64,7 +68,6 @@ class Ledger:
 
     def __init__(self) -> None:
         self._entries: dict[tuple[str, str], Entry] = {}
-        self.collection_errors: list[str] = []
 
     def declare(self, case: str, gate: str) -> Entry:
         """Note that a case exists; noting it again changes nothing."""
@@ -80,6 +83,31 @@ class Ledger:
         """Note that its test began."""
         self.declare(case, gate).started = True
 
+    def phase(
+        self, case: str, gate: str, when: str, outcome: Outcome | None, detail: str, seconds: float
+    ) -> None:
+        """Take the report of one phase of its test.
+
+        Args:
+            case: Its id.
+            gate: The gate it counts for.
+            when: ``setup``, ``call`` or ``teardown``.
+            outcome: How the phase ended; None when the test is going to be run again.
+            detail: Why, for an outcome other than passed.
+            seconds: How long the phase took.
+        """
+        entry = self.declare(case, gate)
+        entry.started = True
+        entry.duration_s += seconds
+        if outcome is None:
+            entry.reruns += 1
+        elif outcome is not Outcome.PASSED:
+            self.report(case, gate, outcome, detail)
+        elif when == "call":
+            entry.called = True
+        elif when == "teardown" and entry.called:
+            self.report(case, gate, outcome)
+
     def report(self, case: str, gate: str, outcome: Outcome, detail: str = "") -> None:
         """Note how it ended; what is worse than passed stays (a passed teardown heals nothing)."""
         entry = self.declare(case, gate)
@@ -90,7 +118,3 @@ class Ledger:
     def entries(self, gate: str | None = None) -> Iterator[Entry]:
         """All entries, or those of one gate, in the order they became known."""
         return (e for e in self._entries.values() if gate is None or e.gate == gate)
-
-    def gates(self) -> Iterable[str]:
-        """Gates that have at least one case."""
-        return dict.fromkeys(entry.gate for entry in self._entries.values())

@@ -238,6 +238,8 @@ def _case_verdict(entry: Entry, evidence: Evidence | None) -> tuple[Verdict, str
             return Verdict.FAILED, evidence.failures[0].message
         case Outcome.PASSED if evidence and evidence.warnings:
             return Verdict.WARNED, evidence.warnings[0].message
+        case Outcome.PASSED if entry.reruns:
+            return Verdict.WARNED, f"passed only after {entry.reruns} reruns"
         case Outcome.PASSED:
             return Verdict.PASSED, ""
         case other:

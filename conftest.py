@@ -1,0 +1,42 @@
+"""Enables pytester for tests/; deselects, aloud, what needs a program that is not installed."""
+
+import os
+import shutil
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker of tests that start programs which pip cannot install."""
+    config.addinivalue_line("markers", "needs(*programs): programs that the test starts")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave tests out whose programs are missing, unless RELEASE_TESTS_NEED=all says to fail."""
+    if os.environ.get("RELEASE_TESTS_NEED") == "all":
+        return
+    missing: dict[str, int] = {}
+    kept, left_out = [], []
+    for item in items:
+        programs = [name for marker in item.iter_markers("needs") for name in marker.args]
+        absent = [name for name in programs if shutil.which(name) is None]
+        (left_out if absent else kept).append(item)
+        for name in absent:
+            missing[name] = missing.get(name, 0) + 1
+    items[:] = kept
+    config.hook.pytest_deselected(items=left_out)
+    config.stash[_MISSING] = missing
+
+
+_MISSING = pytest.StashKey[dict[str, int]]()
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Name what was left out, so that nobody takes it for tested."""
+    for program, count in config.stash.get(_MISSING, {}).items():
+        line = f"NOT RUN: {count} tests need {program}, which is not installed"
+        terminalreporter.write_line(line, yellow=True, bold=True)

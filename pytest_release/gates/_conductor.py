@@ -1,0 +1,113 @@
+"""Runs the cases of a gate in this process, several at once where the policy allows it.
+
+A case is measured once, when its evidence is first asked for. With ``concurrency: 1`` that happens
+in the asking thread; otherwise the first question starts all planned cases of the gate, so many at
+a time, and each question waits for its own. A case that needs a captured value waits for, or
+starts, the case that captures it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import queue
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from importlib import import_module
+from typing import Any
+
+from pytest_release.config.cases import Case
+from pytest_release.config.environment import Environment, GatePolicy
+from pytest_release.evidence import Attempt, Evidence, Finding
+from pytest_release.targets.http import HttpTarget
+
+Result = tuple[Evidence, Mapping[str, Any]]
+
+
+class Conductor:
+    """Measures the cases of one environment.
+
+    Args:
+        environment: Its policies say how many cases may overlap.
+        target: Where requests go.
+    """
+
+    def __init__(self, environment: Environment, target: HttpTarget) -> None:
+        self._environment = environment
+        self._target = target
+        self._planned: tuple[Case, ...] = ()
+        self._sources: dict[tuple[str, str], Case] = {}
+        self._results: dict[str, Future[Result]] = {}
+        self._lock = threading.Lock()
+
+    def plan(self, cases: Iterable[Case]) -> None:
+        """Say which cases this process is going to be asked for, sources before dependents."""
+        self._planned = tuple(cases)
+        self._sources = {(c.gate, name): c for c in self._planned for name in c.capture}
+
+    def evidence(self, case: Case) -> Evidence:
+        """The evidence of one case, measured now or already."""
+        with self._lock:
+            known = case.id in self._results
+            if not known and self._policy(case.gate).concurrency > 1:
+                self._start([c for c in self._planned if c.gate == case.gate] or [case])
+                known = True
+        if not known:
+            self._run(case, self._results.setdefault(case.id, Future()))
+        return self._results[case.id].result()[0]
+
+    def _policy(self, gate: str) -> GatePolicy:
+        return self._environment.gates.get(gate, GatePolicy())
+
+    def _start(self, cases: Sequence[Case]) -> None:
+        """Hand cases to daemon threads: an interrupted run must not wait for the slowest stream."""
+        waiting: queue.SimpleQueue[Case] = queue.SimpleQueue()
+        for case in cases:
+            self._results[case.id] = Future()
+            waiting.put(case)
+
+        def work() -> None:
+            while True:
+                try:
+                    case = waiting.get_nowait()
+                except queue.Empty:
+                    return
+                self._run(case, self._results[case.id])
+
+        for _ in range(min(self._policy(cases[0].gate).concurrency, len(cases))):
+            threading.Thread(target=work, name="release-case", daemon=True).start()
+
+    def _run(self, case: Case, result: Future[Result]) -> None:
+        try:
+            result.set_result(self._measure(case))
+        except BaseException as error:  # noqa: BLE001 - whoever waits must hear of it
+            result.set_exception(error)
+
+    def _measure(self, case: Case) -> Result:
+        began = time.monotonic()
+        values: dict[str, Any] = {}
+        for name in sorted(case.needs):
+            captured = self._captured(case, name)
+            if name not in captured:
+                return _without_source(case, name, self._sources.get((case.gate, name))), {}
+            values[name] = captured[name]
+        gate = import_module(f"pytest_release.gates.{case.gate}")
+        evidence, captured = gate.measure(case, self._policy(case.gate), self._target, values)
+        return dataclasses.replace(evidence, duration_s=time.monotonic() - began), captured
+
+    def _captured(self, case: Case, name: str) -> Mapping[str, Any]:
+        source = self._sources.get((case.gate, name))
+        if source is None:
+            return {}
+        self.evidence(source)
+        return self._results[source.id].result()[1]
+
+
+def _without_source(case: Case, name: str, source: Case | None) -> Evidence:
+    where = f"the case {source.id} did not capture it" if source else "its source was not selected"
+    message = f"{{{{{name}}}}} has no value: {where}"
+    finding = Finding(f"{case.gate}.missing-value", message, expected=name)
+    attempts = (Attempt(1, message),)
+    evidence = Evidence(case.id, case.gate, case.name, findings=(finding,), attempts=attempts)
+    return evidence.softened() if case.advisory else evidence

@@ -1,0 +1,145 @@
+"""From the command's options to the objects that a run needs; what is wrong ends in one message."""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from pytest_release.attestation.keys import ephemeral, load_signer
+from pytest_release.bundle import Bundle
+from pytest_release.config.casebook import Casebook, load_casebook
+from pytest_release.config.environment import Environment
+from pytest_release.config.environments import environment_names, load_environment
+from pytest_release.errors import ReleaseError, UsageError
+from pytest_release.presentation import Presentation
+from pytest_release.redaction import Redactor
+from pytest_release.runner import Runner
+from pytest_release.sandbox.server import Sandbox
+from pytest_release.session import Order, Session
+
+TOOLS = ("pytest-release", "pytest", "pytest-html", "httpx", "httpcore", "securesystemslib")
+
+
+def start(config: pytest.Config, suites: Path) -> None:
+    """Read what ``--env`` names and register the objects of this process.
+
+    Raises:
+        pytest.UsageError: With the one message that says what to mend.
+    """
+    with _as_usage_error():
+        environment, casebook = _load(config)
+        for gate in environment.gates:
+            config.addinivalue_line("markers", f"{gate}: a gate of the environment")
+        _collect_suites(config, suites)
+        if hasattr(config, "workerinput"):
+            _register_worker(config, environment, casebook, suites)
+        elif config.getoption("collectonly"):
+            config.pluginmanager.register(
+                Runner(environment, casebook, suites), "release-runner"
+            )
+        elif not _only_looks(config):
+            _register_session(config, environment, casebook, suites)
+
+
+@contextmanager
+def _as_usage_error() -> Iterator[None]:
+    try:
+        yield
+    except ReleaseError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _load(config: pytest.Config) -> tuple[Environment, Casebook]:
+    fixtures = fixtures_folder(config)
+    name = config.getoption("release_env")
+    environment = load_environment(fixtures, name, os.environ)
+    casebook = load_casebook(fixtures, environment.system, os.environ)
+    redactor = Redactor(environment.redactor.values | casebook.secrets)
+    environment = replace(environment, redactor=redactor)
+    if url := config.getoption("release_base_url"):
+        if not url.startswith(("http://", "https://")):
+            raise UsageError(f"--base-url must start with http:// or https://, got {url!r}")
+        environment = replace(environment, base_url=url.rstrip("/"), sandbox=None)
+    if config.getoption("release_faults") and environment.sandbox is None:
+        raise UsageError(f"--fault needs a sandbox, and {name} is a deployment")
+    return environment, casebook
+
+
+def fixtures_folder(config: pytest.Config) -> Path:
+    """``release_fixtures``, relative to the folder of the command or else to pytest's root."""
+    name = config.getini("release_fixtures")
+    here = config.invocation_params.dir / name
+    return here if (here / "environments").is_dir() else config.rootpath / name
+
+
+def without_environment(config: pytest.Config) -> str:
+    """The one sentence for a suite that is run without ``--env``."""
+    fixtures = fixtures_folder(config)
+    names = ", ".join(environment_names(fixtures)) or "none"
+    return f"a release gate needs --env NAME; environments in {fixtures / 'environments'}: {names}"
+
+
+def _collect_suites(config: pytest.Config, suites: Path) -> None:
+    """Without arguments, collect the shipped suites and not what a bare ``pytest`` collects."""
+    if config.args_source is not pytest.Config.ArgsSource.ARGS:
+        config.args = [str(suites), *config.getini("release_testpaths")]
+    if config.getoption("dist", "no") != "no":
+        config.option.dist = "loadgroup"  # timed cases take turns, in one worker
+
+
+def _only_looks(config: pytest.Config) -> bool:
+    """``--help``, ``--markers`` and the like run nothing."""
+    looks = ("help", "version", "markers", "showfixtures", "show_fixtures_per_test")
+    return any(config.getoption(name, None) for name in looks)
+
+
+def _register_worker(
+    config: pytest.Config, environment: Environment, casebook: Casebook, suites: Path
+) -> None:
+    told = config.workerinput["release"]  # type: ignore[attr-defined]
+    environment = replace(environment, base_url=told["base_url"])
+    config.pluginmanager.register(Runner(environment, casebook, suites), "release-runner")
+
+
+def _register_session(
+    config: pytest.Config, environment: Environment, casebook: Casebook, suites: Path
+) -> None:
+    if config.getoption("htmlpath", None):
+        raise UsageError("--env writes report.html into its report bundle; leave --html out")
+    uri = config.getoption("release_sign_with")
+    signer = load_signer(uri) if uri else ephemeral()
+    sandbox = _sandbox(config, environment)
+    bundle = Bundle.create(
+        _report_folder(config), environment.name, signer, datetime.now(UTC), secrets.token_hex(16)
+    )
+    config.add_cleanup(bundle.discard)
+    if sandbox is not None:
+        config.add_cleanup(sandbox.stop)
+    config.option.htmlpath = str(bundle.staging / "report.html")
+    config.option.self_contained_html = True
+    tools = {"python": platform.python_version()} | {name: version(name) for name in TOOLS}
+    order = Order(environment, casebook, suites, config.getoption("release_version"), tools)
+    session = Session(config, order, bundle, sandbox)
+    config.pluginmanager.register(session, "release-session")
+    config.pluginmanager.register(Presentation(session), "release-presentation")
+
+
+def _sandbox(config: pytest.Config, environment: Environment) -> Sandbox | None:
+    if environment.sandbox is None:
+        return None
+    faults = (*environment.sandbox.faults, *(config.getoption("release_faults") or ()))
+    return Sandbox(environment.sandbox.workers, faults)
+
+
+def _report_folder(config: pytest.Config) -> Path:
+    given = config.getoption("release_report_dir") or "reports"
+    return config.invocation_params.dir / given
