@@ -1,0 +1,1 @@
+"""The embedded reference deployment: answers as the real systems do, misbehaves on demand."""

@@ -1,0 +1,359 @@
+"""The fault switches: what the sandbox can do wrong, and which gate must catch it.
+
+A fault spoils every endpoint of its group, or only those whose path ends as asked:
+``stream.stall@/career-wealth/stream``. Several faults apply in the order they are given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from types import MappingProxyType
+
+from pytest_release.errors import SandboxError
+from pytest_release.sandbox.answers import Ending
+from pytest_release.sandbox.changes import (
+    BLOCK,
+    HOSTILE,
+    Change,
+    all_of,
+    body,
+    commented,
+    continued,
+    cut,
+    endless,
+    first_half,
+    gzip_bomb,
+    gzipped,
+    header,
+    held_back,
+    interrupted,
+    late,
+    lengthened,
+    members,
+    multiplied,
+    paused,
+    pieces,
+    raw,
+    refusal,
+    respelled,
+    retyped,
+    status,
+    swapped,
+    trickled,
+    without,
+)
+from pytest_release.sandbox.endpoints import ENDPOINTS, Endpoint
+
+SLOW = 0.8  # seconds to the head of a slow answer
+LATE = 0.25  # seconds to the first byte, or the first event, of a late stream
+GAP = 1.5  # seconds of silence within a stream
+OTHER_BUILD = "0" * 40
+
+
+def _always(_number: int) -> bool:
+    return True
+
+
+def _odd(number: int) -> bool:
+    return number % 2 == 1
+
+
+def _not_first(number: int) -> bool:
+    return number > 1
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One switch.
+
+    Attributes:
+        name: ``<gate>.<kebab>``, or ``release.<kebab>`` for what no single case can see.
+        finding: Code of the finding that must be reported, or the threshold that must be broken;
+            empty where only the run as a whole can tell.
+        description: What the sandbox does.
+        change: From the good answer to the bad one.
+        when: Whether the n-th request to a path, counted from 1, is spoilt.
+        group: Of the endpoints it applies to; empty for the gate's own.
+        path: How their path ends; empty for any.
+    """
+
+    name: str
+    finding: str
+    description: str
+    change: Change = field(repr=False)
+    when: Callable[[int], bool] = field(default=_always, repr=False)
+    group: str = ""
+    path: str = ""
+
+    @property
+    def gate(self) -> str:
+        """The gate that must catch it; for the release as a whole the quickest one."""
+        prefix = self.name.partition(".")[0]
+        return "basic" if prefix == "release" else prefix
+
+    def spoils(self, endpoint: Endpoint) -> bool:
+        """Whether it applies to an endpoint."""
+        return endpoint.group == (self.group or self.gate) and endpoint.path.endswith(self.path)
+
+
+_HTML = b"<!doctype html><title>Welcome</title><h1>It works</h1>"
+_OK_JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+
+_BASIC = (
+    Fault("basic.server-error", "basic.status", "answers 500", refusal(500, "internal error")),
+    Fault("basic.wrong-status", "basic.status", "answers 202 with the right body", status(202)),
+    Fault(
+        "basic.success-false",
+        "basic.success",
+        "answers 200 with success: false",
+        members(success=False, message="calculation failed"),
+    ),
+    Fault("basic.missing-key", "basic.missing-key", "leaves out data", without("data")),
+    Fault(
+        "basic.wrong-value",
+        "basic.value",
+        "health answers 200 with the status degraded",
+        members(status="degraded"),
+        group="health",
+    ),
+    Fault(
+        "basic.wrong-type",
+        "basic.schema",
+        "data is a string, not an object",
+        members(data="none"),
+    ),
+    Fault("basic.not-json", "basic.not-json", "an HTML page that is called JSON", body(_HTML)),
+    Fault(
+        "basic.wrong-content-type",
+        "basic.content-type",
+        "JSON that is called HTML",
+        header("content-type", "text/html"),
+    ),
+    Fault(
+        "basic.missing-header",
+        "basic.content-type",
+        "no Content-Type header",
+        header("content-type", None),
+    ),
+    Fault("basic.empty-body", "basic.not-json", "200 with an empty body", body(b"")),
+    Fault("basic.slow", "p95_ms", f"every answer takes {SLOW} s", late(SLOW)),
+    Fault(
+        "basic.flaky",
+        "basic.retried",
+        "the 1st, 3rd, 5th, ... request to each path is answered 503",
+        refusal(503, "try again"),
+        when=_odd,
+    ),
+    Fault(
+        "basic.redirect-loop",
+        "basic.status",
+        "redirects to the same address for ever",
+        all_of(status(307), header("location", "?")),  # an empty query: the same address
+    ),
+    Fault(
+        "basic.huge-header",
+        "basic.no-answer",
+        "100 MB of header",
+        raw(_OK_JSON, *(b"x-filler: " + b"a" * BLOCK + b"\r\n",) * 1600),
+    ),
+    Fault(
+        "basic.endless-body",
+        "basic.broken",
+        "a body that never ends",
+        body(b'{"success": true, "data": "', forever=b"a" * BLOCK),
+    ),
+    Fault("basic.gzip-bomb", "basic.broken", "gzip that grows a thousandfold", gzip_bomb),
+    Fault(
+        "basic.invalid-gzip",
+        "basic.broken",
+        "says gzip and sends plain JSON",
+        header("content-encoding", "gzip"),
+    ),
+    Fault(
+        "basic.invalid-utf8",
+        "basic.not-json",
+        "JSON with bytes that are not UTF-8",
+        body(b'{"success": true, "data": {"name": "\xff\xfe"}}'),
+    ),
+    Fault(
+        "basic.invalid-chunking",
+        "basic.broken",
+        "a chunk whose size is no number",
+        raw(_OK_JSON + b"transfer-encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n"),
+    ),
+    Fault("basic.hang-up", "basic.no-answer", "closes the connection without an answer", raw()),
+    Fault("basic.trickle", "basic.no-answer", "one byte a second, head included", trickled),
+    Fault(
+        "basic.hostile-body",
+        "basic.success",
+        "success: false and a message of HTML, script, ANSI and control characters",
+        all_of(members(success=False, message=HOSTILE), header("x-note", "<img src=x onerror=1>")),
+    ),
+)
+
+_STREAM = (
+    Fault(
+        "stream.no-terminal-event",
+        "stream.no-terminal-event",
+        "ends properly before its terminal event",
+        pieces(lambda told: told[:-1]),
+    ),
+    Fault(
+        "stream.stall",
+        "stream.broken",
+        "falls silent half-way and stays open",
+        pieces(first_half, Ending.HOLD),
+    ),
+    Fault("stream.cut-in-event", "stream.cut-in-event", "ends within its last event", pieces(cut)),
+    Fault(
+        "stream.cut-connection",
+        "stream.broken",
+        "the connection drops half-way, without the body's end",
+        pieces(first_half, Ending.ABORT),
+    ),
+    Fault("stream.no-events", "stream.no-events", "200 and not one event", body(b"")),
+    Fault("stream.buffered", "stream.buffered", "all events at once at the end", pieces(held_back)),
+    Fault(
+        "stream.after-terminal",
+        "stream.after-terminal",
+        "goes on after the terminal event",
+        pieces(continued),
+    ),
+    Fault(
+        "stream.never-closes",
+        "stream.not-closed",
+        "stays open after the terminal event",
+        pieces(tuple, Ending.HOLD),
+    ),
+    Fault(
+        "stream.error-event",
+        "stream.forbidden-event",
+        "an error event half-way, then on as if nothing were",
+        pieces(interrupted("error", "模型暂不可用")),
+    ),
+    Fault(
+        "stream.hostile-event",
+        "stream.forbidden-event",
+        "an error event of HTML, script, ANSI and control characters",
+        pieces(interrupted("error", HOSTILE)),
+    ),
+    Fault("stream.late-first-byte", "stream.ttfb", f"the head comes after {LATE} s", late(LATE)),
+    Fault(
+        "stream.late-first-event",
+        "stream.first-event",
+        f"head and a comment at once, the first event after {LATE} s",
+        pieces(commented(LATE)),
+    ),
+    Fault("stream.gap", "stream.gap", f"{GAP} s of silence half-way", pieces(paused(GAP))),
+    Fault(
+        "stream.wrong-order", "stream.order", "the first two events change places", pieces(swapped)
+    ),
+    Fault(
+        "stream.too-few-events",
+        "stream.too-few-events",
+        "only the first event and the terminal one",
+        pieces(lambda told: (told[0], told[-1])),
+    ),
+    Fault(
+        "stream.too-many-events", "stream.too-many-events", "2000 events more", pieces(multiplied)
+    ),
+    Fault("stream.bad-json", "stream.bad-json", "broken JSON", pieces(respelled(b'{"content": '))),
+    Fault(
+        "stream.wrong-schema",
+        "stream.schema",
+        "an event's content is a number",
+        pieces(retyped(42)),
+    ),
+    Fault(
+        "stream.unknown-type",
+        "stream.unknown-type",
+        "an event of an unknown type",
+        pieces(interrupted("mystery", "?")),
+    ),
+    Fault(
+        "stream.wrong-content-type",
+        "stream.content-type",
+        "events that are called JSON",
+        header("content-type", "application/json"),
+    ),
+    Fault(
+        "stream.status-503",
+        "stream.status",
+        "answers 503, updating",
+        refusal(503, "updating"),
+    ),
+    Fault(
+        "stream.invalid-utf8",
+        "stream.invalid-utf8",
+        "an event with bytes that are not UTF-8",
+        pieces(respelled(b'{"type": "progress", "content": "\xff\xfe"}')),
+    ),
+    Fault(
+        "stream.long-line",
+        "stream.given-up",
+        "one line of 16 MiB before the terminal event",
+        pieces(lengthened),
+    ),
+    Fault("stream.endless", "stream.given-up", "events for ever", endless),
+    Fault(
+        "stream.gzip-without-asking",
+        "stream.encoding",
+        "gzip though identity was asked for",
+        gzipped,
+    ),
+)
+
+_RELEASE = (
+    Fault(
+        "release.build-changes",
+        "",
+        "health names another build from the second time on",
+        members(build_git_hash=OTHER_BUILD),
+        when=_not_first,
+        group="health",
+    ),
+    Fault(
+        "release.wrong-version",
+        "",
+        "health names the version 0.9.9",
+        members(version="0.9.9"),
+        group="health",
+    ),
+)
+
+FAULTS: Mapping[str, Fault] = MappingProxyType(
+    {fault.name: fault for fault in (*_BASIC, *_STREAM, *_RELEASE)}
+)
+
+
+def switches(asked: Iterable[str]) -> tuple[Fault, ...]:
+    """The faults of these names, each narrowed to the path after its ``@`` if it has one.
+
+    Raises:
+        SandboxError: There is no such fault, or it spoils no endpoint with that path.
+    """
+    return tuple(_switch(one) for one in asked)
+
+
+def _switch(asked: str) -> Fault:
+    name, _, path = asked.partition("@")
+    if name not in FAULTS:
+        raise SandboxError(
+            f"there is no fault {name!r}{_near(name, FAULTS)}; "
+            f"`pytest-release sandbox faults` lists them all"
+        )
+    fault = FAULTS[name]
+    paths = [endpoint.path for endpoint in ENDPOINTS if fault.spoils(endpoint)]
+    if not any(there.endswith(path) for there in paths):
+        raise SandboxError(
+            f"the fault {name!r} has no endpoint {path!r}{_near(path, paths)}; "
+            f"it can spoil {', '.join(paths)}"
+        )
+    return replace(fault, path=path)
+
+
+def _near(word: str, known: Iterable[str]) -> str:
+    close = get_close_matches(word, known, n=1)
+    return f", did you mean {close[0]!r}?" if close else ""

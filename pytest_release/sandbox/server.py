@@ -1,0 +1,221 @@
+"""Starts and stops the sandbox: worker processes on one free loopback port.
+
+- Ready means that every worker has answered over HTTP.
+- Stopped means that no worker is left, whichever way the block was left.
+- A killed controller takes its workers along: each reads a pipe that ends with this process.
+- Nothing has a name on disk, so nothing stays behind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from importlib.util import find_spec
+from tempfile import TemporaryFile
+from types import TracebackType
+from typing import Any, Self
+
+from pytest_release.errors import SandboxError
+from pytest_release.sandbox.faults import switches
+
+HOST = "127.0.0.1"
+WORKER = "pytest_release.sandbox.worker"
+START_LIMIT = 15.0  # seconds until every worker must have answered
+STOP_LIMIT = 3.0  # seconds a worker has to leave before it is killed
+LAST_LINES = 15  # of a dead worker's standard error
+KNOCK = b"GET /api/v1/health/live HTTP/1.1\r\nhost: sandbox\r\nconnection: close\r\n\r\n"
+
+
+class Sandbox:
+    """The reference deployment, running while the ``with`` block lasts.
+
+    Args:
+        workers: Processes that serve, at least 1.
+        faults: Names of fault switches, see `pytest_release.sandbox.faults`.
+        stream_seconds: From a stream's first event to its last.
+        port: 0 for a free one.
+
+    Raises:
+        SandboxError: A fault is unknown, or there would be no worker.
+    """
+
+    def __init__(
+        self,
+        workers: int = 2,
+        faults: Sequence[str] = (),
+        stream_seconds: float = 0.3,
+        port: int = 0,
+    ) -> None:
+        if workers < 1:
+            raise SandboxError(f"the sandbox needs at least 1 worker, got {workers}")
+        switches(faults)
+        self._count = workers
+        self._options = {"faults": list(faults), "stream_seconds": stream_seconds}
+        self._port = port
+        self._workers: list[_Worker] = []
+
+    @property
+    def base_url(self) -> str:
+        """Address of the running sandbox, without a trailing slash.
+
+        Raises:
+            SandboxError: It is not running.
+        """
+        if not self._workers:
+            raise SandboxError("the sandbox is not running: start() it first")
+        return f"http://{HOST}:{self._port}"
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Process ids of the workers; empty when it is not running."""
+        return tuple(worker.pid for worker in self._workers)
+
+    def start(self) -> Self:
+        """Start the workers and wait until each has answered.
+
+        Raises:
+            SandboxError: uvicorn is missing, the port is taken, or a worker died or kept silent.
+        """
+        if find_spec("uvicorn") is None:
+            raise SandboxError(
+                "the sandbox needs uvicorn, which is not installed: "
+                "pip install 'pytest-release[sandbox]'"
+            )
+        try:
+            self._spawn()
+            self._await_answers()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """End every worker; does nothing when none is running."""
+        workers, self._workers = self._workers, []
+        for worker in workers:
+            worker.let_go()
+        for worker in workers:
+            worker.join()
+
+    def watch(self) -> None:
+        """Raise as soon as a worker has died.
+
+        Raises:
+            SandboxError: Names the worker and its last words.
+        """
+        while True:
+            self._refuse_dead()
+            time.sleep(0.2)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _spawn(self) -> None:
+        with ExitStack() as ours:  # the workers inherit their own copies
+            state = ours.enter_context(TemporaryFile())
+            for listener in _listeners(self._port, self._count):
+                ours.enter_context(listener)
+                self._port = listener.getsockname()[1]
+                self._workers.append(_Worker(listener.fileno(), state.fileno(), self._options))
+
+    def _await_answers(self) -> None:
+        deadline = time.monotonic() + START_LIMIT
+        silent = {str(pid) for pid in self.pids}
+        while silent:
+            self._refuse_dead()
+            if time.monotonic() > deadline:
+                raise SandboxError(
+                    f"the sandbox did not start: no answer within {START_LIMIT:g} s "
+                    f"from worker {', '.join(sorted(silent))} at {self.base_url}"
+                )
+            silent.discard(_knock(self._port))
+
+    def _refuse_dead(self) -> None:
+        for worker in self._workers:
+            if worker.exit_status is not None:
+                raise SandboxError(
+                    f"worker {worker.pid} of the sandbox ended with status {worker.exit_status}; "
+                    f"its last words: {worker.last_words() or 'none'}"
+                )
+
+
+class _Worker:
+    """One process that serves a listener until its standard input ends."""
+
+    def __init__(self, listener: int, state: int, options: Mapping[str, Any]) -> None:
+        self._log = TemporaryFile()  # noqa: SIM115 - closed in join()
+        asked = json.dumps({**options, "listener": listener, "state": state})
+        self._process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
+            [sys.executable, "-P", "-m", WORKER, asked],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=self._log,
+            pass_fds=(listener, state),
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            start_new_session=True,  # Ctrl-C is the controller's to handle
+        )
+        self.pid = self._process.pid
+
+    @property
+    def exit_status(self) -> int | None:
+        return self._process.poll()
+
+    def last_words(self) -> str:
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").splitlines()
+        return "\n".join(lines[-LAST_LINES:])
+
+    def let_go(self) -> None:
+        if self._process.stdin:
+            self._process.stdin.close()
+
+    def join(self) -> None:
+        try:
+            self._process.wait(STOP_LIMIT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+
+
+def _listeners(port: int, count: int) -> Iterator[socket.socket]:
+    """Listeners on one port, among which the kernel spreads connections by SO_REUSEPORT."""
+    try:
+        if port:  # with SO_REUSEPORT alone, a second sandbox would share the port of the first
+            socket.create_server((HOST, port)).close()
+        for _ in range(count):
+            listener = socket.create_server((HOST, port), backlog=1024, reuse_port=True)
+            port = listener.getsockname()[1]
+            yield listener
+    except OSError as error:
+        raise SandboxError(
+            f"the sandbox cannot listen on {HOST}:{port}: {error.strerror}; "
+            f"choose another port, or 0 for a free one"
+        ) from None
+
+
+def _knock(port: int) -> str:
+    """Which worker answers a new connection; empty when none does."""
+    try:
+        with socket.create_connection((HOST, port), timeout=0.5) as connection:
+            connection.sendall(KNOCK)
+            answer = b"".join(iter(lambda: connection.recv(4096), b""))
+    except OSError:
+        return ""
+    name = re.search(rb"\r\nx-worker: (\d+)\r\n", answer)
+    return name[1].decode() if name else ""

@@ -1,0 +1,75 @@
+"""One worker process of the sandbox: uvicorn on a socket it inherited, until its parent is gone.
+
+The parent holds the other end of standard input and never writes to it: the end of that pipe is
+the end of the parent, however it came, and the worker goes at once. It owns nothing to clean up.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import threading
+from asyncio import Transport
+
+from uvicorn import Config, Server
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from pytest_release.sandbox.app import App
+from pytest_release.sandbox.asgi import CONNECTION, Message, Receive, Send
+from pytest_release.sandbox.endpoints import Setting
+from pytest_release.sandbox.faults import switches
+from pytest_release.sandbox.state import SharedState
+
+KEEP_ALIVE = 75  # seconds; longer than a run pauses between two requests
+
+
+class OpenHttp(H11Protocol):
+    """uvicorn's HTTP/1.1 that hands the connection to the application as an ASGI extension."""
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        """Remember the connection for every request that comes over it."""
+        super().connection_made(transport)
+        app = self.app
+
+        async def with_connection(scope: Message, receive: Receive, send: Send) -> None:
+            scope["extensions"] = {CONNECTION: {"transport": transport}}
+            await app(scope, receive, send)
+
+        self.app = with_connection
+
+
+def main(options: str) -> None:
+    """Serve until the parent is gone.
+
+    Args:
+        options: JSON object: listener, state (descriptors), faults, stream_seconds.
+    """
+    asked = json.loads(options)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    app = App(
+        Setting(SharedState(asked["state"]), asked["stream_seconds"]),
+        switches(asked["faults"]),
+        worker=str(os.getpid()),
+    )
+    config = Config(
+        app,
+        http=OpenHttp,
+        loop="asyncio",
+        ws="none",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        timeout_keep_alive=KEEP_ALIVE,
+    )
+    Server(config).run(sockets=[socket.socket(fileno=asked["listener"])])
+
+
+def _leave_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

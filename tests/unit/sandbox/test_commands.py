@@ -1,0 +1,19 @@
+"""Tests of `pytest_release.sandbox.commands`."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+from pytest_release.sandbox.commands import list_faults
+from pytest_release.sandbox.faults import FAULTS
+
+
+def test_every_fault_is_listed_with_its_gate_and_what_it_does() -> None:
+    """One line a fault, in columns, below a heading."""
+    out = StringIO()
+    list_faults(out)
+    heading, *lines = out.getvalue().splitlines()
+
+    assert heading.split() == ["fault", "gate", "what", "the", "sandbox", "does"]
+    assert [line.split()[:2] for line in lines] == [[f.name, f.gate] for f in FAULTS.values()]
+    assert all(line.endswith(f.description) for line, f in zip(lines, FAULTS.values(), strict=True))

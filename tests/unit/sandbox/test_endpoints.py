@@ -1,0 +1,99 @@
+"""Tests of `pytest_release.sandbox.endpoints`."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from tempfile import TemporaryFile
+
+import pytest
+
+from pytest_release.sandbox.answers import Answer
+from pytest_release.sandbox.endpoints import ENDPOINTS, V1, Setting, find
+from pytest_release.sandbox.requests import Refused, Request
+from pytest_release.sandbox.state import SharedState
+
+CREATE, VERIFY = f"{V1}/payment/unified/create", f"{V1}/payment/unified/verify"
+
+
+@pytest.fixture
+def setting() -> Iterator[Setting]:
+    """A setting with a state of its own."""
+    with TemporaryFile() as file:
+        yield Setting(SharedState(file.fileno()))
+
+
+def say(setting: Setting, method: str, path: str, body: object = None) -> Answer:
+    """The answer to a request that is known to be good."""
+    request = Request(method, path, {"category": "wealth"}, "", json.dumps(body).encode())
+    return find(method, path).say(request, setting)
+
+
+def test_the_table_holds_the_endpoints_of_the_real_system() -> None:
+    """6 basic calculations and the home page, 12 stream paths (one is called in two ways)."""
+    assert Counter(endpoint.group for endpoint in ENDPOINTS) == {
+        "basic": 7,
+        "stream": 12,
+        "health": 1,
+        "": 5,
+    }
+    assert len({(endpoint.method, endpoint.path) for endpoint in ENDPOINTS}) == len(ENDPOINTS)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "message"),
+    [
+        ("GET", "/nowhere", 404, "there is no /nowhere"),
+        ("GET", f"{V1}/bazi/interface", 405, "bazi/interface takes POST, not GET"),
+    ],
+)
+def test_other_requests_are_refused(method: str, path: str, status: int, message: str) -> None:
+    """An unknown path and a wrong method are told apart."""
+    with pytest.raises(Refused, match=message) as refused:
+        find(method, path)
+
+    assert refused.value.status == status
+
+
+def test_basic_answers_are_json_objects_with_success(setting: Setting) -> None:
+    """Every endpoint of the basic gate says success: true and carries data."""
+    for endpoint in ENDPOINTS:
+        if endpoint.group == "basic":
+            value = json.loads(say(setting, endpoint.method, endpoint.path, {}).body)
+
+            assert value["success"] is True
+            assert "data" in value
+
+
+def test_health_names_the_build(setting: Setting) -> None:
+    """The release that is judged can be read from health."""
+    value = json.loads(say(setting, "GET", f"{V1}/health").body)
+
+    assert (value["status"], value["version"], len(value["build_git_hash"])) == ("ok", "1.0.0", 40)
+
+
+def test_a_stream_starts_at_once_and_lasts_as_long_as_set(setting: Setting) -> None:
+    """The first event does not wait; all waits together are the setting's seconds."""
+    answer = say(setting, "POST", f"{V1}/career-wealth/stream")
+
+    assert answer.pieces[0].wait == 0
+    assert sum(piece.wait for piece in answer.pieces) == pytest.approx(setting.stream_seconds)
+
+
+@pytest.mark.parametrize("key", ["payment_id", "order_id"])
+def test_an_order_can_be_verified_by_what_creating_it_answered(setting: Setting, key: str) -> None:
+    """Both ids of a created order are known afterwards, with provider, amount and currency."""
+    order = {"provider": "stripe", "amount": "4.10", "currency": "USD"}
+    created = json.loads(say(setting, "POST", CREATE, order).body)
+    verified = json.loads(say(setting, "POST", VERIFY, {key: created[key]}).body)
+
+    assert verified["success"] is True
+    assert order.items() <= verified.items()
+
+
+def test_an_unknown_order_is_no_success(setting: Setting) -> None:
+    """An expired or invented order answers success: false, with status 200 as the real system."""
+    answer = say(setting, "POST", VERIFY, {"order_id": "order_0"})
+
+    assert (answer.status, json.loads(answer.body)["success"]) == (200, False)

@@ -1,0 +1,69 @@
+"""Tests of `pytest_release.sandbox.server`: what keeps the sandbox from starting."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from pytest_release.errors import SandboxError
+from pytest_release.sandbox import server
+from pytest_release.sandbox.server import Sandbox
+
+
+def test_arguments_are_checked_before_anything_starts() -> None:
+    """An unknown fault and a sandbox without workers are refused at once."""
+    with pytest.raises(SandboxError, match=r"there is no fault 'basic\.typo'"):
+        Sandbox(faults=["basic.typo"])
+    with pytest.raises(SandboxError, match="needs at least 1 worker, got 0"):
+        Sandbox(workers=0)
+
+
+def test_without_uvicorn_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The optional dependency is named with the extra that brings it."""
+    monkeypatch.setattr(server, "find_spec", lambda _name: None)
+    with pytest.raises(SandboxError, match=r"pip install 'pytest-release\[sandbox\]'"):
+        Sandbox().start()
+
+
+def test_an_address_needs_a_running_sandbox() -> None:
+    """Before start() there is neither address nor process."""
+    sandbox = Sandbox()
+
+    assert sandbox.pids == ()
+    with pytest.raises(SandboxError, match="not running: start"):
+        _ = sandbox.base_url
+
+
+def test_a_taken_port_is_refused() -> None:
+    """A second sandbox does not silently share the port of the first."""
+    with socket.create_server((server.HOST, 0), reuse_port=True) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SandboxError, match=rf"cannot listen on 127.0.0.1:{port}: .*in use"):
+            Sandbox(port=port).start()
+
+
+def test_a_worker_that_dies_is_named_with_its_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exit status and the end of standard error are in the message; nothing keeps running."""
+    monkeypatch.setattr(server, "WORKER", "no_such_module")
+    sandbox = Sandbox(workers=1)
+    with pytest.raises(SandboxError, match=r"(?s)ended with status 1;.*named no_such_module"):
+        sandbox.start()
+
+    assert sandbox.pids == ()
+
+
+def test_a_worker_that_keeps_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names the silent workers, the time they had and the address."""
+    monkeypatch.setattr(server, "START_LIMIT", 0.0)
+    with pytest.raises(SandboxError, match=r"no answer within 0 s from worker \d+ at http://127"):
+        Sandbox(workers=1).start()
+
+
+def test_a_worker_that_does_not_leave_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """stop() returns with no worker left even if one ignores the end of its pipe."""
+    monkeypatch.setattr(server, "STOP_LIMIT", 0.0)
+    sandbox = Sandbox(workers=1).start()
+    sandbox.stop()
+
+    assert sandbox.pids == ()
