@@ -102,7 +102,8 @@ def mean_estimate(samples: Sequence[Sample], confidence: float) -> Estimate:
 
     ``mean ± t · s / sqrt(n)`` with n - 1 degrees of freedom (NIST/SEMATECH e-Handbook, 1.3.5.2);
     the lower end is taken from the samples' low ends, the upper from their high ends. A single
-    sample has no spread to be known: its interval is its clock's.
+    sample has no spread to be known: its interval is its clock's. What no sample can be, the mean
+    is not said to be either: where none can be negative, the lower end is not.
 
     Raises:
         EvidenceError: There are no samples, or the confidence is not in (0, 1).
@@ -113,11 +114,11 @@ def mean_estimate(samples: Sequence[Sample], confidence: float) -> Estimate:
     if len(samples) > 1:
         spread = stdev(s.value for s in samples)
         margin = student_t(confidence, len(samples) - 1) * spread / math.sqrt(len(samples))
-    return Estimate(
-        fmean(s.value for s in samples),
-        fmean(s.low for s in samples) - margin,
-        fmean(s.high for s in samples) + margin,
-    )
+    low = fmean(s.low for s in samples) - margin
+    if min(s.low for s in samples) >= 0:
+        low = max(low, 0.0)
+    high = fmean(s.high for s in samples) + margin
+    return Estimate(fmean(s.value for s in samples), low, high)
 
 
 def student_t(confidence: float, degrees: int) -> float:

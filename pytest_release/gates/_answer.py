@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from jsonschema import Draft202012Validator
+
 from pytest_release.config.cases import Case
 from pytest_release.evidence import Finding
 from pytest_release.targets.http import Exchange
@@ -116,3 +118,11 @@ def _check_header(
     elif not re.search(pattern, received):
         message = f"the header {name} does not match"
         yield Finding(code, message, expected=pattern, received=cut(received))
+
+
+def check_schema(code: str, schema: Any, value: Any, what: str) -> Iterator[Finding]:  # noqa: ANN401 - JSON
+    """At most five deviations of a value from a JSON Schema (2020-12), the shallowest first."""
+    errors = sorted(Draft202012Validator(schema).iter_errors(value), key=lambda e: len(e.path))
+    for error in errors[:5]:
+        where = f" at {error.json_path}" if error.path else ""
+        yield Finding(code, f"{what} breaks its schema{where}: {cut(error.message)}")

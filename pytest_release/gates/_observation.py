@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from pytest_release.config.cases import Case
@@ -20,7 +19,10 @@ from pytest_release.evidence import (
     Severity,
 )
 from pytest_release.sampling import Decision, Sample, decide, mean_estimate
-from pytest_release.targets.http import HttpTarget
+from pytest_release.targets.http import Exchange, HttpTarget
+from pytest_release.targets.outgoing import Sent
+
+SHOWN_BODY = 4_000  # bytes of an answer that the report shows
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,27 @@ def _observe(
         return observe(case, target, values)
     except TargetError as error:
         finding = Finding(f"{case.gate}.no-answer", str(error))
-        return Observation((finding,), exchange=target.describe(case.request, values))
+        return Observation((finding,), exchange=_asked(target.describe(case.request, values)))
+
+
+def record(exchange: Exchange) -> ExchangeRecord:
+    """What the report shows of an exchange."""
+    return replace(
+        _asked(exchange.sent),
+        status=exchange.status,
+        http_version=exchange.http_version,
+        response_headers=exchange.headers,
+        response_body=exchange.body[:SHOWN_BODY].decode(errors="replace"),
+        body_bytes=len(exchange.body),
+        dns_ms=exchange.dns_ms,
+        connect_ms=exchange.connect_ms,
+        tls_ms=exchange.tls_ms,
+    )
+
+
+def _asked(sent: Sent) -> ExchangeRecord:
+    """What the report shows of a request alone."""
+    return ExchangeRecord(sent.method, sent.url, sent.curl, None, "", sent.headers, sent.body)
 
 
 def _attempt(
@@ -126,10 +148,10 @@ def _resample(
             break
         more = observe()
         if more.failure:
-            return dataclasses.replace(more, samples=samples)
+            return replace(more, samples=samples)
         for name, drawn in more.samples.items():
             samples[name] = (*samples.get(name, ()), *drawn)
-    return dataclasses.replace(first, samples=samples)
+    return replace(first, samples=samples)
 
 
 def _open(

@@ -7,20 +7,19 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from jsonschema import Draft202012Validator
-
 from pytest_release.config.cases import Case
 from pytest_release.config.environment import GatePolicy
 from pytest_release.evidence import Evidence, Finding
 from pytest_release.gates._answer import (
     MissingPathError,
     check_head,
+    check_schema,
     cut,
     kind,
     lookup,
     same,
 )
-from pytest_release.gates._observation import Observation, measure_with
+from pytest_release.gates._observation import Observation, measure_with, record
 from pytest_release.targets.http import Exchange, HttpTarget
 
 JSON_EXPECTATIONS = frozenset({"json", "keys", "success", "json_schema"})
@@ -56,7 +55,7 @@ def _observe(case: Case, target: HttpTarget, values: Mapping[str, Any]) -> Obser
     return Observation(
         findings=tuple(findings),
         samples={"latency_ms": (exchange.total,), "ttfb_ms": (exchange.ttfb,)},
-        exchange=target.record(exchange),
+        exchange=record(exchange),
         captured=captured,
     )
 
@@ -127,7 +126,7 @@ def _parse(body: bytes) -> tuple[Any, str]:
         return None, "the body is JSON nested too deeply to be read"
 
 
-def _check_success(expected: bool, value: Any) -> Iterator[Finding]:  # noqa: ANN401, FBT001 - JSON
+def _check_success(expected: bool, value: Any) -> Iterator[Finding]:  # noqa: ANN401 - JSON
     received = value.get("success", _ABSENT) if isinstance(value, dict) else _ABSENT
     if received is expected:
         return
@@ -148,14 +147,6 @@ def _check_path(value: Any, path: str, expected: Any) -> Iterator[Finding]:  # n
         shown = cut(json.dumps(received, ensure_ascii=False))
         message = f"{path} is {shown} ({kind(received)}) instead of {wanted}"
         yield Finding("basic.value", message, expected=wanted, received=shown)
-
-
-def check_schema(code: str, schema: Any, value: Any, what: str) -> Iterator[Finding]:  # noqa: ANN401 - JSON
-    """At most five deviations of a value from a JSON Schema (2020-12), the shallowest first."""
-    errors = sorted(Draft202012Validator(schema).iter_errors(value), key=lambda e: len(e.path))
-    for error in errors[:5]:
-        where = f" at {error.json_path}" if error.path else ""
-        yield Finding(code, f"{what} breaks its schema{where}: {cut(error.message)}")
 
 
 def _capture(case: Case, exchange: Exchange, captured: dict[str, Any]) -> Iterator[Finding]:

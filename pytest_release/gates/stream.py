@@ -20,7 +20,7 @@ from pytest_release.config.cases import Case
 from pytest_release.config.environment import GatePolicy
 from pytest_release.errors import TargetError
 from pytest_release.evidence import SHOWN_MARKS, Evidence, Mark
-from pytest_release.gates._observation import Observation, measure_with
+from pytest_release.gates._observation import Observation, measure_with, record
 from pytest_release.gates._stream import Arrival, Contract, Stream, name_of
 from pytest_release.sampling import Sample
 from pytest_release.targets.events import EventParser
@@ -54,7 +54,7 @@ def _observe(case: Case, target: HttpTarget, values: Mapping[str, Any]) -> Obser
     return Observation(
         findings=tuple(contract.findings(stream)),
         samples=_figures(stream),
-        exchange=target.record(stream.exchange),
+        exchange=record(stream.exchange),
         timeline=_timeline(stream),
     )
 
@@ -85,7 +85,7 @@ class _Reader:
         )
 
     def _chunk(self, data: bytes, at: Sample) -> float | None:
-        """Take a chunk; returns how many seconds more the stream may take, None for its own bound."""
+        """Take a chunk; returns the seconds that the stream has left, None for its own bound."""
         try:
             events = self.parser.feed(data, at)
         except TargetError as error:
@@ -104,7 +104,10 @@ class _Reader:
 
 def _figures(stream: Stream) -> dict[str, tuple[Sample, ...]]:
     exchange, arrivals = stream.exchange, stream.arrivals
-    figures = {"ttfb_ms": (exchange.ttfb,), "total_ms": (exchange.total,)}
+    figures: dict[str, tuple[Sample, ...]] = {
+        "ttfb_ms": (exchange.ttfb,),
+        "total_ms": (exchange.total,),
+    }
     if exchange.first_body is not None:
         figures["first_body_ms"] = (exchange.first_body,)
     if arrivals:

@@ -1,0 +1,139 @@
+"""Server-sent events from bytes, exactly as the WHATWG HTML standard says (section 9.2.6).
+
+- Lines end in LF, CR or CRLF; a CR ends its line at once, whatever byte comes next.
+- An event is complete with the blank line behind it, and has the stamp of the bytes that brought
+  that line's end. What is unfinished at the end of the stream is no event, and is said to be so.
+- Bytes are split into lines before they are decoded, so that no character is ever cut.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from pytest_release.errors import TargetError
+from pytest_release.sampling import Sample
+
+MAX_LINE = 1024 * 1024  # bytes
+MAX_EVENT = 8 * 1024 * 1024  # bytes of data lines
+LINE_END = re.compile(rb"\r\n?|\n")
+BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Event:
+    """One dispatched event.
+
+    Attributes:
+        type: The ``event`` field, ``message`` without one.
+        data: The ``data`` lines, joined by LF.
+        id: The last event id, which outlives the event that set it.
+        at: When the bytes that completed it arrived (ms).
+    """
+
+    type: str
+    data: str
+    id: str
+    at: Sample
+
+
+class EventParser:
+    """Takes a stream's decoded content in pieces of any size, and gives its events.
+
+    Attributes:
+        comments: Lines that start with a colon, seen so far.
+        invalid_utf8: Events whose bytes are not UTF-8; they are dispatched with replacements.
+        retry_ms: The last reconnection time that the server asked for.
+
+    Args:
+        max_line: Most bytes of a line.
+        max_event: Most bytes of an event's data.
+    """
+
+    def __init__(self, max_line: int = MAX_LINE, max_event: int = MAX_EVENT) -> None:
+        self.comments = 0
+        self.invalid_utf8 = 0
+        self.retry_ms: int | None = None
+        self._max_line = max_line
+        self._max_event = max_event
+        self._line = bytearray()
+        self._skip_lf = False
+        self._first_line = True
+        self._type = b""
+        self._id = b""
+        self._data: list[bytes] = []
+        self._size = 0
+
+    @property
+    def unfinished(self) -> bool:
+        """The stream, if it ended here, would end in the middle of an event."""
+        return bool(self._data) or bool(self._line and not self._line.startswith(b":"))
+
+    def feed(self, chunk: bytes, at: Sample) -> list[Event]:
+        """Take bytes that arrived at a moment; returns the events they completed.
+
+        Raises:
+            TargetError: A line or an event is larger than its bound.
+        """
+        if self._skip_lf and chunk:
+            chunk = chunk.removeprefix(b"\n")
+            self._skip_lf = False
+        events = []
+        start = 0
+        for end in LINE_END.finditer(chunk):
+            self._grow(chunk[start : end.start()])
+            start = end.end()
+            event = self._end_line(at)
+            if event is not None:
+                events.append(event)
+        self._grow(chunk[start:])
+        self._skip_lf = chunk.endswith(b"\r")
+        return events
+
+    def _grow(self, part: bytes) -> None:
+        self._line += part
+        if len(self._line) > self._max_line:
+            raise TargetError(f"a line of the stream has more than {self._max_line} bytes")
+
+    def _end_line(self, at: Sample) -> Event | None:
+        line = bytes(self._line)
+        self._line.clear()
+        if self._first_line:
+            line = line.removeprefix(BOM)
+            self._first_line = False
+        if not line:
+            return self._dispatch(at)
+        if line.startswith(b":"):
+            self.comments += 1
+            return None
+        name, _, value = line.partition(b":")
+        self._field(name, value.removeprefix(b" "))
+        return None
+
+    def _field(self, name: bytes, value: bytes) -> None:
+        if name == b"data":
+            self._data.append(value)
+            self._size += len(value) + 1
+            if self._size > self._max_event:
+                raise TargetError(f"an event of the stream has more than {self._max_event} bytes")
+        elif name == b"event":
+            self._type = value
+        elif name == b"id" and b"\0" not in value:
+            self._id = value
+        elif name == b"retry" and value.isdigit():
+            self.retry_ms = int(value[:18])
+
+    def _dispatch(self, at: Sample) -> Event | None:
+        kind, lines = self._type, self._data
+        self._type, self._data, self._size = b"", [], 0
+        if not lines:
+            return None
+        data = b"\n".join(lines)
+        return Event(self._text(kind) or "message", self._text(data), self._text(self._id), at)
+
+    def _text(self, raw: bytes) -> str:
+        try:
+            return raw.decode("utf-8")
+        except UnicodeDecodeError:
+            self.invalid_utf8 += 1
+            return raw.decode("utf-8", errors="replace")
