@@ -77,5 +77,8 @@ class ConfigError(ReleaseError):
     """
 
     def __init__(self, *problems: Problem) -> None:
-        self.problems = problems
-        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = sorted(problems, key=lambda problem: (problem.file, problem.line or 0))
+        super().__init__(*self.problems)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.problems))

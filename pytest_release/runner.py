@@ -114,8 +114,7 @@ class Runner:
         self.environment = environment
         self.casebook = casebook
         self.suites = suites.resolve()
-        self.target = HttpTarget(environment)
-        self.conductor = Conductor(environment, self.target)
+        self.conductor = Conductor(environment, HttpTarget(environment))
         self.manifest: dict[str, dict[str, Any]] = {}
         self._manifest_sent = False
         self._recorders: dict[str, Recorder] = {}
@@ -208,10 +207,6 @@ class Runner:
         if text and redact(text) != text:
             report.longrepr = redact(text)
         report.sections = [(name, redact(content)) for name, content in report.sections]
-
-    def pytest_unconfigure(self) -> None:
-        """Close the connections."""
-        self.target.close()
 
 
 def _case_of(item: pytest.Item) -> Case | None:

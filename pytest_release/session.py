@@ -156,6 +156,11 @@ class Session:
             for gate in node["gates"]:
                 self.ledger.start(node["case"], gate)
 
+    def evidence_of(self, report: pytest.TestReport) -> Evidence | None:
+        """What a test measured, once its last report has come."""
+        node = self._nodes.get(plain_id(report.nodeid))
+        return self.evidence.get(node["case"]) if node else None
+
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(
         self, session: pytest.Session, exitstatus: int
@@ -200,7 +205,11 @@ class Session:
         return [self._judge_gate(gate, policies[gate], gate in asked, spoiled) for gate in policies]
 
     def _judge_gate(
-        self, gate: str, policy: GatePolicy, asked: bool, spoiled: tuple[str, ...]  # noqa: FBT001
+        self,
+        gate: str,
+        policy: GatePolicy,
+        asked: bool,
+        spoiled: tuple[str, ...],  # noqa: FBT001
     ) -> GateVerdict:
         entries = list(self.ledger.entries(gate))
         asked = asked or any(entry.selected for entry in entries)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from pytest_release.attestation.keys import ephemeral, load_signer
-from pytest_release.bundle import Bundle
+from pytest_release.bundle import Bundle, SigningKey
 from pytest_release.config.casebook import Casebook, load_casebook
 from pytest_release.config.environment import Environment
 from pytest_release.config.environments import environment_names, load_environment
@@ -43,9 +43,7 @@ def start(config: pytest.Config, suites: Path) -> None:
         if hasattr(config, "workerinput"):
             _register_worker(config, environment, casebook, suites)
         elif config.getoption("collectonly"):
-            config.pluginmanager.register(
-                Runner(environment, casebook, suites), "release-runner"
-            )
+            config.pluginmanager.register(Runner(environment, casebook, suites), "release-runner")
         elif not _only_looks(config):
             _register_session(config, environment, casebook, suites)
 
@@ -116,10 +114,10 @@ def _register_session(
     if config.getoption("htmlpath", None):
         raise UsageError("--env writes report.html into its report bundle; leave --html out")
     uri = config.getoption("release_sign_with")
-    signer = load_signer(uri) if uri else ephemeral()
+    key = SigningKey(load_signer(uri, os.environ)) if uri else SigningKey(*ephemeral())
     sandbox = _sandbox(config, environment)
     bundle = Bundle.create(
-        _report_folder(config), environment.name, signer, datetime.now(UTC), secrets.token_hex(16)
+        _report_folder(config), environment.name, key, datetime.now(UTC), secrets.token_hex(16)
     )
     config.add_cleanup(bundle.discard)
     if sandbox is not None:

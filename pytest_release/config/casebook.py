@@ -1,28 +1,36 @@
 """``fixtures/cases/<system>/*.yaml`` -> cases, each behind those whose values it needs.
 
-A gate has cases here when ``schemas/cases.<gate>.schema.json`` exists; adding a gate adds a schema.
+- A gate has cases here when ``schemas/cases.<gate>.schema.json`` exists; adding a gate adds a schema.
+- What a case says is laid over the file's ``defaults``: ``headers``, ``params``, ``expect``, and in it
+  ``headers``, ``json``, ``events`` and ``text``, key by key; anything else is replaced. A body
+  replaces a body of whatever kind.
 """
 
 from __future__ import annotations
 
-import hashlib
+import os
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from graphlib import CycleError, TopologicalSorter
+from hashlib import sha256
+from heapq import heappop, heappush
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from pytest_release.atomic import sha256_of
 from pytest_release.config.cases import Case, Multipart, Request
-from pytest_release.config.document import Key, load_document
+from pytest_release.config.document import Key, is_file, load_document
 from pytest_release.config.validation import suggestion, validate
 from pytest_release.config.variables import Resolved, resolve
 from pytest_release.errors import ConfigError, Problem
 from pytest_release.redaction import Secret, reveal
 
 PLACEHOLDER = re.compile(r"\{\{\s*([a-z_][a-z0-9_]*)\s*\}\}")
-_REQUEST_KEYS = frozenset(field.name for field in fields(Request))
+BODIES = frozenset({"json", "form", "multipart"})
+_REQUEST_KEYS = frozenset(part.name for part in fields(Request))
 
 
 @dataclass(frozen=True)
@@ -31,12 +39,13 @@ class Casebook:
 
     Attributes:
         cases: In running order.
-        digests: SHA-256 of each file by its path relative to the fixtures folder.
+        digests: SHA-256 of each file that was read or is sent, by its path relative to the fixtures
+            folder.
         secrets: Values to remove from any text.
     """
 
     cases: tuple[Case, ...] = ()
-    digests: Mapping[str, str] = ()  # type: ignore[assignment]
+    digests: Mapping[str, str] = field(default_factory=dict)
     secrets: frozenset[str] = frozenset()
 
     def of(self, gate: str) -> tuple[Case, ...]:
@@ -58,17 +67,19 @@ def load_casebook(fixtures: Path, system: str, variables: Mapping[str, str]) -> 
         ConfigError: A file is wrong, two cases have one name, or needed values come from nowhere.
     """
     cases: list[Case] = []
-    digests: dict[str, str] = {}
+    files: set[Path] = set()
     secrets: frozenset[str] = frozenset()
     for file in sorted((fixtures / "cases" / system).glob("*.yaml")):
         if file.name.startswith("_"):
             continue
         resolved = _load(file, variables)
         cases.extend(_cases(resolved))
-        digests[file.relative_to(fixtures).as_posix()] = hashlib.sha256(
-            file.read_bytes()
-        ).hexdigest()
+        files.update(place.file for place in resolved.document.places.values())
         secrets |= resolved.secrets
+    files.update(
+        sent for case in cases if (body := case.request.multipart) for sent in body.files.values()
+    )
+    digests = {os.path.relpath(file, fixtures): sha256_of(file) for file in sorted(files)}
     _refuse_twins(cases)
     return Casebook(tuple(_by_need(cases)), digests, secrets)
 
@@ -86,55 +97,30 @@ def _load(file: Path, variables: Mapping[str, str]) -> Resolved:
 
 
 def _cases(resolved: Resolved) -> Iterator[Case]:
-    defaults = resolved.sealed(("defaults",)) if "defaults" in resolved.document.value else {}
-    for index in range(len(resolved.document.value["cases"])):
-        key: Key = ("cases", index)
-        yield _case(resolved, key, {**defaults, **resolved.sealed(key)}, defaults)
+    plain = resolved.document.value
+    for index, own in enumerate(plain["cases"]):
+        yield _case(resolved, ("cases", index), _over(plain.get("defaults", {}), own))
 
 
-def _case(
-    resolved: Resolved, key: Key, value: Mapping[str, Any], defaults: Mapping[str, Any]
-) -> Case:
-    place = resolved.document.problem(key, "")
-    return Case(
-        id=f"{resolved.document.value['gate']}/{slug(value['name'])}",
-        gate=resolved.document.value["gate"],
-        name=value["name"],
-        request=_request(resolved, key, value),
-        file=place.file,
-        line=place.line or 1,
-        expect={**defaults.get("expect", {}), **value.get("expect", {})},
-        capture=value.get("capture", {}),
-        needs=frozenset(_placeholders(value)),
-        retries=value.get("retries", 0),
-        advisory=value.get("advisory", False),
-    )
+def _over(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """A case laid over the defaults, see the top of this module."""
+    if BODIES & own.keys():
+        defaults = {name: part for name, part in defaults.items() if name not in BODIES}
+    value = _key_by_key(defaults, own, whole=BODIES)
+    expect = _key_by_key(defaults.get("expect", {}), own.get("expect", {}), whole={"json_schema"})
+    return value | {"expect": expect}
 
 
-def _request(resolved: Resolved, key: Key, value: Mapping[str, Any]) -> Request:
-    given = {name: part for name, part in value.items() if name in _REQUEST_KEYS}
-    multipart = given.pop("multipart", None)
-    if multipart:
-        given["multipart"] = _multipart(resolved, key, multipart)
-    given.setdefault("method", "GET" if not {"json", "form", "multipart"} & set(given) else "POST")
-    return Request(**given)
-
-
-def _multipart(resolved: Resolved, key: Key, value: Mapping[str, Any]) -> Multipart:
-    files: dict[str, Path] = {}
-    for name, path in value.get("files", {}).items():
-        problem = resolved.document.problem((*key, "multipart", "files", name), "")
-        file = problem.file.parent / reveal(path)
-        if not file.is_file():
-            message = f"there is no file {file}"
-            raise ConfigError(Problem(problem.file, problem.line, problem.key, message))
-        files[name] = file.resolve()
-    return Multipart(dict(value.get("fields", {})), files)
-
-
-def slug(name: str) -> str:
-    """A name in the safe alphabet of ids: letters, digits and ``-``."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "case"
+def _key_by_key(
+    low: Mapping[str, Any], high: Mapping[str, Any], whole: Collection[str]
+) -> dict[str, Any]:
+    """`high` over `low`: mappings merge their keys, but for those in `whole`."""
+    merged = {
+        name: {**low[name], **part}
+        for name, part in high.items()
+        if name not in whole and isinstance(part, dict) and isinstance(low.get(name), dict)
+    }
+    return {**low, **high, **merged}
 
 
 def _placeholders(value: Any) -> Iterator[str]:  # noqa: ANN401 - any JSON value

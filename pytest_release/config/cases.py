@@ -82,7 +82,7 @@ class Case:
     request: Request
     file: Path
     line: int
-    expect: Mapping[str, Any] = field(default_factory=dict)
+    expect: Mapping[str, Any] = field(default_factory=dict, repr=False)  # its secrets are plain
     capture: Mapping[str, str] = field(default_factory=dict)
     needs: frozenset[str] = frozenset()
     retries: int = 0

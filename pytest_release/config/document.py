@@ -1,24 +1,30 @@
 """YAML text -> a plain JSON value that still knows the file and line of every key.
 
-- YAML 1.2's core schema: ``12:00`` and ``2025-02-05`` are strings, ``on`` and ``yes`` too.
-- A key may stand once; an alias may not multiply a document beyond `MAX_NODES`.
+- YAML 1.2's core schema: ``12:00`` and ``2025-02-05`` are strings, ``on`` and ``yes`` too, ``0x10``
+  is 16, ``1e3`` is 1000.0; ``.inf``, which JSON cannot hold, is a string. Besides, ``<<`` merges.
+- A key may stand once; an alias may not multiply a document beyond `MAX_NODES`, nor nest it deeper
+  than `MAX_DEPTH`.
 - ``extends:`` names another file, relative to the one it stands in; mappings merge deeply, anything
   else is replaced; a cycle is refused.
 """
 
 from __future__ import annotations
 
+import math
+import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.reader import ReaderError
 
 from pytest_release.errors import ConfigError, Problem
 
 MAX_NODES = 100_000
+MAX_DEPTH = 64
 MAX_BYTES = 4 * 1024 * 1024
 
 Key = tuple[str | int, ...]
@@ -46,12 +52,15 @@ class Document:
     value: Any
     places: Mapping[Key, Place]
 
+    def place(self, key: Key) -> Place:
+        """Where `key` stands, or the nearest parent that has a line."""
+        while key and key not in self.places:
+            key = key[:-1]
+        return self.places.get(key, Place(self.file, 1))
+
     def problem(self, key: Key, message: str) -> Problem:
         """A problem at `key`, or at the nearest parent that has a line."""
-        nearest = key
-        while nearest and nearest not in self.places:
-            nearest = nearest[:-1]
-        place = self.places.get(nearest, Place(self.file, 1))
+        place = self.place(key)
         return Problem(place.file, place.line, dotted(key), message)
 
 
@@ -72,31 +81,37 @@ def load_document(file: Path) -> Document:
 
 
 def _load(file: Path, chain: tuple[Path, ...]) -> Document:
-    resolved = file.resolve()
-    if resolved in chain:
-        names = " -> ".join(path.name for path in (*chain, resolved))
-        raise ConfigError(Problem(chain[-1], None, "extends", f"files extend each other: {names}"))
     document = _parse(file)
-    base_name = document.value.pop("extends", None)
-    if base_name is None:
+    if "extends" not in document.value:
         return document
+    base_name = document.value.pop("extends")
     if not isinstance(base_name, str):
         problem = document.problem(("extends",), "expected the path of a file, relative to this")
         raise ConfigError(problem)
     base_file = file.parent / base_name
-    if not base_file.is_file():
+    if not is_file(base_file):
         raise ConfigError(document.problem(("extends",), f"there is no file {base_file}"))
-    base = _load(base_file, (*chain, resolved))
-    return _merge(base, document)
+    chain = (*chain, file.resolve())
+    if base_file.resolve() in chain:
+        names = " -> ".join(path.name for path in (*chain, base_file))
+        raise ConfigError(document.problem(("extends",), f"files extend each other: {names}"))
+    return _merge(_load(base_file, chain), document)
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file stands there; False, too, for what cannot be the path of one."""
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises for a name that is too long
 
 
 def _parse(file: Path) -> Document:
-    node = _compose(file, _read(file))
-    if not isinstance(node, yaml.MappingNode):
-        raise ConfigError(Problem(file, 1, "", "expected a mapping of keys to values"))
     reader = _Reader(file)
-    value = reader.build(node, ())
-    return Document(file, value, reader.places)
+    try:
+        node = _compose(file, _read(file))
+        if not isinstance(node, yaml.MappingNode):
+            raise ConfigError(Problem(file, 1, "", "expected a mapping of keys to values"))
+        return Document(file, reader.build(node, ()), reader.places)
+    except RecursionError:
+        raise ConfigError(Problem(file, None, "", "is nested too deeply")) from None
 
 
 def _read(file: Path) -> str:
@@ -117,9 +132,15 @@ def _compose(file: Path, text: str) -> yaml.Node | None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else None
-        raise ConfigError(Problem(file, line, "", f"is not YAML: {error.problem}")) from None
-    except yaml.YAMLError as error:
-        raise ConfigError(Problem(file, None, "", f"is not YAML: {error}")) from None
+        reason = ", ".join(part for part in (error.context, error.problem) if part)
+        raise ConfigError(Problem(file, line, "", f"is not YAML: {reason}")) from None
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        reason = f"the character U+{error.character:04X} must be written as an escape"
+        raise ConfigError(Problem(file, line, "", f"is not YAML: {reason}")) from None
+    except (ValueError, OverflowError):  # PyYAML's own, for "\UFFFFFFFF"
+        reason = "an escape names a character that does not exist"
+        raise ConfigError(Problem(file, None, "", f"is not YAML: {reason}")) from None
     return node
 
 
@@ -129,24 +150,32 @@ class _CoreLoader(yaml.SafeLoader):
     yaml_implicit_resolvers = {}  # noqa: RUF012 - PyYAML keeps its resolvers in the class
 
 
-for _tag, _pattern, _first in (
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("int", r"[-+]?[0-9]+", "-+0123456789"),
-    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", "-+0123456789."),
-    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    ("merge", r"<<", "<"),
-):
-    _CoreLoader.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first)
-    )
+def _whole(text: str) -> int:
+    return int(text, 0) if text.startswith(("0o", "0x")) else int(text)
 
-_SCALARS: dict[str, Callable[[str], Any]] = {
-    "tag:yaml.org,2002:null": lambda _: None,
-    "tag:yaml.org,2002:bool": lambda text: text.lower() == "true",
-    "tag:yaml.org,2002:int": int,
-    "tag:yaml.org,2002:float": float,
-    "tag:yaml.org,2002:str": str,
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+def _unicode(text: str) -> str:
+    text.encode()  # refuses half of a surrogate pair
+    return text
+
+
+_TAG = "tag:yaml.org,2002:"
+_SCALARS: dict[str, tuple[str, Sequence[str], Callable[[str], Any]]] = {
+    "bool": ("true|True|TRUE|false|False|FALSE", "tTfF", lambda text: text.lower() == "true"),
+    "int": ("[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789", _whole),
+    "float": (r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", "-+0123456789.", _finite),
+    "null": ("~|null|Null|NULL|", ("~", "n", "N", ""), lambda _: None),
+    "str": ("(?s:.*)", "", _unicode),
 }
+for _kind, (_form, _first, _) in _SCALARS.items():
+    _CoreLoader.add_implicit_resolver(_TAG + _kind, re.compile(f"^(?:{_form})$"), list(_first))
 
 
 class _Reader:
@@ -159,52 +188,60 @@ class _Reader:
 
     def build(self, node: yaml.Node, key: Key) -> Any:  # noqa: ANN401 - any JSON value
         """The value of a node; its line is noted unless the key's line already was."""
+        self._count(node, key)
+        self.places.setdefault(key, Place(self.file, node.start_mark.line + 1))
+        kind = node.tag.removeprefix(_TAG)
+        if isinstance(node, yaml.MappingNode) and kind == "map":
+            return self._mapping(node, key)
+        if isinstance(node, yaml.SequenceNode) and kind == "seq":
+            return [self.build(child, (*key, index)) for index, child in enumerate(node.value)]
+        if isinstance(node, yaml.ScalarNode) and kind in _SCALARS:
+            return self._scalar(node, kind, key)
+        raise self._error(node, key, f"the tag {node.tag} is not allowed here")
+
+    def _count(self, node: yaml.Node, key: Key) -> None:
         self._nodes += 1
         if self._nodes > MAX_NODES:
             raise self._error(node, key, f"the document has more than {MAX_NODES} values")
-        self.places.setdefault(key, Place(self.file, node.start_mark.line + 1))
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, key)
-        if isinstance(node, yaml.SequenceNode):
-            return [self.build(child, (*key, index)) for index, child in enumerate(node.value)]
-        convert = _SCALARS.get(node.tag)
-        if convert is None:
-            raise self._error(node, key, f"the tag {node.tag} is not allowed here")
-        return convert(node.value)
+        if len(key) > MAX_DEPTH:
+            raise self._error(node, key[:1], f"the document is nested deeper than {MAX_DEPTH}")
+
+    def _scalar(self, node: yaml.ScalarNode, kind: str, key: Key) -> Any:  # noqa: ANN401 - JSON
+        form, _, convert = _SCALARS[kind]
+        if not re.fullmatch(form, node.value):
+            raise self._error(node, key, f"the tag {node.tag} does not fit {node.value!r}")
+        try:
+            return convert(node.value)
+        except ValueError:
+            raise self._error(node, key, "the value is out of range") from None
 
     def _mapping(self, node: yaml.MappingNode, key: Key) -> dict[str, Any]:
         built: dict[str, Any] = {}
-        own: dict[str, int] = {}
-        for name_node, value_node, merged in self._items(node, key):
-            name = str(name_node.value)
-            if merged and name in own:
-                continue
-            if name in own:
-                message = f"the key stands twice, first in line {own[name]}"
-                raise self._error(name_node, (*key, name), message)
-            if not merged:
-                own[name] = name_node.start_mark.line + 1
+        for name, (name_node, value_node) in self._pairs(node, key).items():
             self.places[(*key, name)] = Place(self.file, name_node.start_mark.line + 1)
             built[name] = self.build(value_node, (*key, name))
         return built
 
-    def _items(
+    def _pairs(
         self, node: yaml.MappingNode, key: Key
-    ) -> Iterator[tuple[yaml.ScalarNode, yaml.Node, bool]]:
-        """Own pairs first, then those merged with ``<<``, which own ones override."""
-        merges = []
-        for name, value in node.value:
-            if not isinstance(name, yaml.ScalarNode):
-                raise self._error(name, key, "a key must be a plain word")
-            if name.tag == "tag:yaml.org,2002:merge":
-                merges.append(value)
-            else:
-                yield name, value, False
-        for merge in merges:
-            if not isinstance(merge, yaml.MappingNode):
-                raise self._error(merge, key, "'<<' expects one mapping")
-            for name, value, _ in self._items(merge, key):
-                yield name, value, True
+    ) -> dict[str, tuple[yaml.ScalarNode, yaml.Node]]:
+        """Names with their nodes: the mapping's own over those that it merges with ``<<``."""
+        own: dict[str, tuple[yaml.ScalarNode, yaml.Node]] = {}
+        for name_node, value_node in node.value:
+            if not isinstance(name_node, yaml.ScalarNode):
+                raise self._error(name_node, key, "a key must be a plain word")
+            name = self._scalar(name_node, "str", key)
+            if name in own:
+                message = f"the key stands twice, first in line {own[name][0].start_mark.line + 1}"
+                raise self._error(name_node, (*key, name), message)
+            own[name] = name_node, value_node
+        if "<<" not in own:
+            return own
+        _, merge = own.pop("<<")
+        self._count(merge, key)
+        if not isinstance(merge, yaml.MappingNode):
+            raise self._error(merge, key, "'<<' expects one mapping")
+        return self._pairs(merge, key) | own
 
     def _error(self, node: yaml.Node, key: Key, message: str) -> ConfigError:
         return ConfigError(Problem(self.file, node.start_mark.line + 1, dotted(key), message))
@@ -212,17 +249,19 @@ class _Reader:
 
 def _merge(base: Document, top: Document) -> Document:
     """`top` over `base`: mappings key by key, everything else replaced with its places."""
-    places = dict(base.places)
+    replaced: set[Key] = set()
 
     def over(low: Any, high: Any, key: Key) -> Any:  # noqa: ANN401 - any JSON value
-        if isinstance(low, dict) and isinstance(high, dict):
-            merged = dict(low)
-            for name, value in high.items():
-                merged[name] = over(low[name], value, (*key, name)) if name in low else value
-            return merged
-        for stale in [place for place in places if place[: len(key)] == key]:
-            del places[stale]
-        return high
+        if not isinstance(low, dict) or not isinstance(high, dict):
+            replaced.add(key)
+            return high
+        both = {name: over(low[name], high[name], (*key, name)) for name in low.keys() & high}
+        return low | high | both
 
     value = over(base.value, top.value, ())
-    return Document(top.file, value, places | dict(top.places))
+    kept = {
+        key: place
+        for key, place in base.places.items()
+        if not any(key[:length] in replaced for length in range(1, len(key) + 1))
+    }
+    return Document(top.file, value, kept | dict(top.places))

@@ -117,7 +117,7 @@ class Environment:
     name: str
     role: str
     system: str
-    base_url: str | None
+    base_url: str | None = field(repr=False)  # it may carry a password
     source: Path
     digest: str
     gates: Mapping[str, GatePolicy]

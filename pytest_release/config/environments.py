@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from pytest_release.config.environment import (
 )
 from pytest_release.config.validation import suggestion, validate
 from pytest_release.config.variables import Resolved, resolve
-from pytest_release.errors import ConfigError, UsageError
-from pytest_release.redaction import Redactor
+from pytest_release.errors import ConfigError, Problem, UsageError
+from pytest_release.redaction import Redactor, Secret, basic_credentials, reveal
 
 
 def environment_names(fixtures: Path) -> list[str]:
@@ -53,24 +53,25 @@ def load_environment(fixtures: Path, name: str, variables: Mapping[str, str]) ->
     digest = hashlib.sha256(canonical_json(document.value)).hexdigest()
     resolved = resolve(document, variables)
     validate(resolved, "environment")
-    _check(resolved, name)
+    if problems := list(_problems(resolved, name)):
+        raise ConfigError(*problems)
     return _build(resolved, digest)
 
 
-def _check(resolved: Resolved, name: str) -> None:
+def _problems(resolved: Resolved, name: str) -> Iterator[Problem]:
     """What a schema cannot say."""
     value, problem = resolved.document.value, resolved.document.problem
     if value["name"] != name:
         message = f"expected {name!r}, the file's own name, got {value['name']!r}"
-        raise ConfigError(problem(("name",), message))
-    if "base_url" not in value and "sandbox" not in value:
-        raise ConfigError(problem((), "either base_url or sandbox is needed"))
+        yield problem(("name",), message)
+    if ("base_url" in value) == ("sandbox" in value):
+        yield problem((), "either base_url or sandbox is needed, and not both")
     for gate, policy in value["gates"].items():
         samples = policy.get("samples", {})
         least = samples.get("min", 1)
         if samples.get("max", least) < least:
             key = ("gates", gate, "samples", "max")
-            raise ConfigError(problem(key, f"must not be below min ({least})"))
+            yield problem(key, f"must not be below min ({least})")
 
 
 def _build(resolved: Resolved, digest: str) -> Environment:
@@ -78,6 +79,7 @@ def _build(resolved: Resolved, digest: str) -> Environment:
     base_url = value.get("base_url")
     source = value.get("release")
     sandbox = value.get("sandbox")
+    auth = Auth(**resolved.sealed(("auth",))) if "auth" in value else None
     return Environment(
         name=value["name"],
         role=value["role"],
@@ -86,14 +88,21 @@ def _build(resolved: Resolved, digest: str) -> Environment:
         source=resolved.document.file,
         digest=digest,
         gates={name: _gate(policy) for name, policy in value["gates"].items()},
-        auth=Auth(**resolved.sealed(("auth",))) if "auth" in value else None,
+        auth=auth,
         release=ReleaseSource(**source) if source else None,
         services=resolved.sealed(("services",)) if "services" in value else {},
         isolated_from=tuple(value.get("isolated_from", ())),
         sandbox=_sandbox(sandbox) if sandbox is not None else None,
         verify_tls=value.get("verify_tls", True),
-        redactor=Redactor(resolved.secrets),
+        redactor=Redactor(resolved.secrets | _sent_as(auth)),
     )
+
+
+def _sent_as(auth: Auth | None) -> frozenset[str]:
+    """What basic authorisation makes of a secret password: servers like to echo it."""
+    if auth is None or not isinstance(auth.password, Secret):
+        return frozenset()
+    return frozenset([basic_credentials(reveal(auth.username or ""), reveal(auth.password))])
 
 
 def _gate(policy: Mapping[str, Any]) -> GatePolicy:

@@ -4,27 +4,58 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import resources
 from typing import Any, cast
 
 from jsonschema import Draft202012Validator, ValidationError
-from jsonschema.exceptions import relevance
+from jsonschema.protocols import Validator
+from jsonschema.validators import extend
 from referencing import Registry, Resource
 
 from pytest_release.config.document import Key
 from pytest_release.config.variables import Resolved
 from pytest_release.errors import ConfigError, Problem
-from pytest_release.redaction import MASK
+from pytest_release.redaction import MASK, Redactor
 
 LONGEST = 60  # characters of a wrong value that a message shows
 
+KINDS = {
+    "array": "a list",
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "null": "null",
+    "number": "a number",
+    "object": "a mapping",
+    "string": "a string",
+}
+BOUNDS = {
+    "minimum": "a number of at least {}",
+    "exclusiveMinimum": "a number above {}",
+    "maximum": "a number of at most {}",
+    "exclusiveMaximum": "a number below {}",
+    "minItems": "{} or more items",
+    "minLength": "{} or more characters",
+    "maxLength": "{} or fewer characters",
+    "minProperties": "{} or more keys",
+}
+
+# JSON Schema takes 2.0 for an integer; what counts something here is written as one.
+_Strict: type[Validator] = extend(  # type: ignore[no-untyped-call]
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
+
 
 @cache
-def validator(name: str) -> Draft202012Validator:
+def validator(name: str) -> Validator:
     """Of ``pytest_release/schemas/<name>.schema.json``; it refers to files beside it."""
-    return Draft202012Validator(schema(name), registry=_registry())
+    return _Strict(
+        schema(name), registry=_registry(), format_checker=Draft202012Validator.FORMAT_CHECKER
+    )
 
 
 @cache
@@ -54,32 +85,36 @@ def validate(resolved: Resolved, name: str) -> None:
     Raises:
         ConfigError: With one problem for each deviation, in file order.
     """
-    errors = [_sharpest(error) for error in validator(name).iter_errors(resolved.document.value)]
-    problems = [problem for error in errors for problem in _problems(resolved, error)]
+    errors = map(_sharpest, validator(name).iter_errors(resolved.document.value))
+    problems = dict.fromkeys(problem for error in errors for problem in _problems(resolved, error))
     if problems:
-        raise ConfigError(*sorted(problems, key=lambda problem: problem.line or 0))
+        raise ConfigError(*problems)
 
 
 def _sharpest(error: ValidationError) -> ValidationError:
-    """Of an ``anyOf`` that failed, the deviation deepest in the document."""
-    while error.context:
-        error = max(error.context, key=lambda inner: (len(inner.path), relevance(inner)))
-    return error
+    """Of an ``anyOf`` that failed, the deviation deepest in the document, if one lies in it."""
+    deepest = max(error.context, key=lambda inner: len(inner.path), default=error)
+    return _sharpest(deepest) if error.context and deepest.path else error
 
 
-def _problems(resolved: Resolved, error: ValidationError) -> Iterable[Problem]:
+def _problems(resolved: Resolved, error: ValidationError) -> Iterator[Problem]:
     key: Key = tuple(error.absolute_path)
+    problem = resolved.document.problem
     if error.validator == "additionalProperties":
         known = list(_stated(error, "properties") or {})
         for name in cast("dict[str, Any]", error.instance):
             if name not in known:
-                yield resolved.document.problem((*key, name), _unknown(name, known))
+                yield problem((*key, name), _unknown(name, known))
     elif error.validator == "required":
         missing = error.message.split("'")[1]
-        yield resolved.document.problem(key, f"the key {missing!r} is missing")
+        yield problem(key, f"the key {missing!r} is missing")
+    elif "propertyNames" in error.schema_path:
+        name = str(error.instance)
+        yield problem((*key, name), f"expected {_expected(error)} as the key, got {name!r}")
     else:
-        shown = _shown(error.instance, secret=key in resolved.secret_keys)
-        yield resolved.document.problem(key, f"expected {_expected(error)}, got {shown}")
+        secret = key in resolved.secret_keys
+        shown = MASK if secret else _shown(error.instance, Redactor(resolved.secrets))
+        yield problem(key, f"expected {_expected(error)}, got {shown}")
 
 
 def _unknown(name: str, known: list[str]) -> str:
@@ -102,28 +137,22 @@ def _expected(error: ValidationError) -> str:
     match error.validator:
         case "type":
             kinds = [limit] if isinstance(limit, str) else limit
-            return " or ".join("a mapping" if kind == "object" else f"a {kind}" for kind in kinds)
+            return " or ".join(KINDS[kind] for kind in kinds)
         case "enum":
             return f"one of {', '.join(map(str, limit))}"
-        case "const":
-            return repr(limit)
-        case "minimum" | "exclusiveMinimum":
-            return f"a number {'of at least' if error.validator == 'minimum' else 'above'} {limit}"
-        case "maximum" | "exclusiveMaximum":
-            return f"a number {'of at most' if error.validator == 'maximum' else 'below'} {limit}"
-        case "minItems" | "minLength" | "minProperties":
-            return f"at least {limit}"
-        case "pattern":
-            return str(_stated(error, "description") or f"text matching {limit}")
-        case _:
-            return str(_stated(error, "description") or f"a value allowed by {error.validator!r}")
+        case "format":
+            return "a regular expression"
+        case "anyOf" if not _stated(error, "description"):
+            return " or ".join(_expected(branch) for branch in error.context)
+        case str(bound) if bound in BOUNDS:
+            return BOUNDS[bound].format(limit)
+        case other:
+            return str(_stated(error, "description") or f"a value allowed by {other} {limit}")
 
 
-def _shown(value: Any, *, secret: bool) -> str:  # noqa: ANN401 - any JSON value
-    if secret:
-        return MASK
+def _shown(value: Any, redact: Redactor) -> str:  # noqa: ANN401 - any JSON value
     if isinstance(value, dict | list):
         kind = "a mapping" if isinstance(value, dict) else "a list"
         return f"{kind} of {len(value)}"
-    text = json.dumps(value, ensure_ascii=False)
+    text = redact(json.dumps(value, ensure_ascii=False))
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."

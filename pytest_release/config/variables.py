@@ -1,8 +1,9 @@
 """``${VAR}``, ``${VAR:-default}`` and ``${file:PATH}`` in the values of a document.
 
 What comes from one of them is a secret, unless its key is known to be harmless: it becomes a
-`Secret` and joins the values that are removed from every text. ``$${`` stands for a plain ``${``.
-All unset variables and unreadable files of a document are reported together.
+`Secret` and joins the values that are removed from every text; so does the password of an address,
+wherever it came from. ``$${`` stands for a plain ``${``. All unset variables and unreadable files
+of a document are reported together.
 """
 
 from __future__ import annotations
@@ -11,27 +12,32 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote
 
 from pytest_release.config.document import Document, Key
 from pytest_release.errors import ConfigError, Problem
-from pytest_release.redaction import Secret
+from pytest_release.redaction import Secret, basic_credentials
 
 REFERENCE = re.compile(
     r"\$(?P<escaped>\$\{)"
     r"|\$\{file:(?P<path>[^}]+)\}"
-    r"|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<fallback>:-(?P<default>[^}]*))?\}"
+    r"|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<fallback>:-(?P<default>[^{}]*))?\}"
     r"|(?P<malformed>\$\{[^}]*\}?)"
 )
+SURROGATE = re.compile("[\ud800-\udfff]")  # how Python keeps bytes that are not UTF-8
+USERINFO = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?P<user>[^/?#:@]*):(?P<password>[^/?#]+)@")
 
 HARMLESS = frozenset(
     [
+        "accept_encoding",
+        "backup",
         "base_url",
         "collection",
         "commit",
         "database",
         "date",
         "directory",
+        "header",
         "health",
         "method",
         "name",
@@ -41,8 +47,10 @@ HARMLESS = frozenset(
         "project",
         "role",
         "schema",
+        "scheme",
         "system",
         "username",
+        "verify_tls",
         "version",
     ]
 )
@@ -117,16 +125,12 @@ class _Resolver:
             return value
 
         replaced = REFERENCE.sub(replace, text)
-        if found and any(found):
-            self._classify(key, replaced, found)
-        return replaced
-
-    def _classify(self, key: Key, replaced: str, found: list[str]) -> None:
-        if key[-1] not in HARMLESS:
+        harmless = key[-1] in HARMLESS or key[-3:-1] == ("multipart", "files")
+        secrets = {*(() if harmless else found), *_credentials(replaced)} - {""}
+        self.secrets |= secrets
+        if secrets and not harmless:
             self.secret_keys.add(key)
-            self.secrets.update(value for value in found if value)
-        elif key[-1] == "base_url" and (password := _password(replaced)):
-            self.secrets.add(password)
+        return replaced
 
     def _lookup(self, match: re.Match[str], key: Key) -> str:
         if match["malformed"]:
@@ -134,33 +138,35 @@ class _Resolver:
             return self._problem(key, f"{match[0]} is no reference; {expected}")
         if match["path"]:
             return self._read(match["path"], key)
-        value = self.variables.get(match["name"])
+        name = match["name"]
+        value = self.variables.get(name)
         if not value and match["fallback"]:
-            return match["default"] or ""
-        if value is None:
-            name = match["name"]
-            message = f"the variable {name} is not set; set it (export {name}=...)"
-            return self._problem(key, message + f" or give it a default (${{{name}:-...}})")
-        if not value:
-            return self._problem(key, f"the variable {match['name']} is set to nothing")
-        return value
+            return match["default"]
+        if value and not SURROGATE.search(value):
+            return value
+        state = {None: "is not set", "": "is set to nothing"}.get(value, "is not UTF-8")
+        remedy = f"set it (export {name}=...) or give it a default (${{{name}:-...}})"
+        return self._problem(key, f"the variable {name} {state}; {remedy}")
 
     def _read(self, path: str, key: Key) -> str:
-        place = self.document.places.get(key)
-        file = (place.file if place else self.document.file).parent / path
+        file = self.document.place(key).file.parent / path
         try:
-            return file.read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            return self._problem(key, f"the file {file} cannot be read: {reason}")
+            text = file.read_text(encoding="utf-8").rstrip("\r\n")
+        except OSError as error:
+            return self._problem(key, f"the file {file} cannot be read: {error.strerror}")
+        except ValueError:  # a path with NUL, too, raises one
+            return self._problem(key, f"the file {file} cannot be read: it is not UTF-8")
+        return text or self._problem(key, f"the file {file} is empty")
 
     def _problem(self, key: Key, message: str) -> str:
         self.problems.append(self.document.problem(key, message))
         return ""
 
 
-def _password(url: str) -> str | None:
-    try:
-        return urlsplit(url).password
-    except ValueError:
-        return None
+def _credentials(address: str) -> tuple[str, ...]:
+    """The password in an address, as it stands there, decoded, and as basic authorisation."""
+    match = USERINFO.match(address)
+    if match is None:
+        return ()
+    password = unquote(match["password"])
+    return match["password"], password, basic_credentials(unquote(match["user"]), password)

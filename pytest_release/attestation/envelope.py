@@ -1,0 +1,138 @@
+"""DSSE envelopes (https://github.com/secure-systems-lab/dsse, v1.0.2), one a line.
+
+A line is exactly what `sign` writes or it is refused: the same members, the same canonical JSON,
+the same base64. Nothing in it can change without the signature, or this, noticing.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from securesystemslib.dsse import Envelope
+from securesystemslib.exceptions import VerificationError as LibraryVerificationError
+from securesystemslib.signer import Key, Signature, Signer
+
+from pytest_release.atomic import canonical_json
+from pytest_release.errors import VerificationError
+
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+LARGEST = 64 * 1024 * 1024  # bytes of a line
+
+
+@dataclass(frozen=True)
+class VerifiedStatement:
+    """A statement whose signatures were verified.
+
+    Attributes:
+        statement: The in-toto statement.
+        keys: The trusted keys that signed it, by id.
+    """
+
+    statement: Mapping[str, Any]
+    keys: Mapping[str, Key]
+
+
+def sign(statement: Mapping[str, Any], signer: Signer) -> bytes:
+    """The statement in a signed envelope, as one line of JSON with its line feed.
+
+    Raises:
+        ValueError: The statement holds NaN or an infinity.
+    """
+    envelope = Envelope(canonical_json(statement), PAYLOAD_TYPE, {})
+    envelope.sign(signer)
+    return canonical_json(envelope.to_dict()) + b"\n"
+
+
+def open_envelope(line: bytes, keys: Sequence[Key], threshold: int = 1) -> VerifiedStatement:
+    """Verify one line; only then is what it says read.
+
+    1. The line is the canonical JSON of an envelope.
+    2. Its payload type is in-toto's.
+    3. It carries at least one signature, none twice.
+    4. At least `threshold` different trusted keys signed the payload's bytes.
+    5. The payload is the canonical JSON of an object.
+
+    Args:
+        line: With or without its line feed.
+        keys: Trusted keys; two that are the same key are refused.
+        threshold: How many of them must have signed.
+
+    Raises:
+        VerificationError: Whatever is wrong, in one sentence.
+    """
+    _check_trust(keys, threshold)
+    data = _envelope(line)  # 1
+    if data["payloadType"] != PAYLOAD_TYPE:  # 2
+        raise VerificationError(f"the payload type is not {PAYLOAD_TYPE}")
+    payload = _base64(data["payload"], "payload")
+    signatures = _signatures(data["signatures"])  # 3
+    envelope = Envelope(payload, PAYLOAD_TYPE, signatures)
+    try:
+        accepted = envelope.verify(list(keys), threshold)  # 4
+    except LibraryVerificationError:
+        signed_by = ", ".join(f"SHA256:{key_id}" for key_id in signatures)
+        need = "none of the given keys" if threshold == 1 else f"fewer than {threshold} given keys"
+        message = f"{need} signed this, or it was changed (it says it was signed by {signed_by})"
+        raise VerificationError(message) from None
+    return VerifiedStatement(_object(payload, "the payload"), accepted)  # 5
+
+
+def _check_trust(keys: Sequence[Key], threshold: int) -> None:
+    if not keys:
+        raise VerificationError("no trusted key was given: nothing can be verified")
+    if len({json.dumps(key.keyval, sort_keys=True) for key in keys}) != len(keys):
+        raise VerificationError("the same key was given twice")
+    if not 1 <= threshold <= len(keys):
+        message = f"a threshold of {threshold} cannot be met by {len(keys)} keys"
+        raise VerificationError(message)
+
+
+def _envelope(line: bytes) -> Mapping[str, Any]:
+    data = _object(line.removesuffix(b"\n"), "the line")
+    if set(data) != {"payload", "payloadType", "signatures"}:
+        message = "an envelope has payload, payloadType and signatures, and nothing else"
+        raise VerificationError(message)
+    return data
+
+
+def _object(raw: bytes, what: str) -> Mapping[str, Any]:
+    """A JSON object, provided that its bytes are the canonical ones."""
+    if len(raw) > LARGEST:
+        raise VerificationError(f"{what} has more than {LARGEST} bytes")
+    try:
+        value = json.loads(raw)
+        canonical = canonical_json(value)
+    except (ValueError, RecursionError):
+        raise VerificationError(f"{what} is not JSON") from None
+    if not isinstance(value, dict) or canonical != raw:
+        raise VerificationError(f"{what} is not the canonical JSON of an object")
+    return value
+
+
+def _base64(text: Any, what: str) -> bytes:  # noqa: ANN401 - as it was read
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except (TypeError, ValueError, binascii.Error):
+        raise VerificationError(f"the {what} is not base64") from None
+    if base64.b64encode(raw).decode() != text:
+        raise VerificationError(f"the {what} is not canonical base64")
+    return raw
+
+
+def _signatures(value: Any) -> dict[str, Signature]:  # noqa: ANN401 - as it was read
+    if not isinstance(value, list) or not value:
+        raise VerificationError("the envelope is not signed")
+    signatures: dict[str, Signature] = {}
+    for item in value:
+        if not isinstance(item, dict) or set(item) != {"keyid", "sig"}:
+            raise VerificationError("a signature has keyid and sig, and nothing else")
+        key_id = item["keyid"]
+        if not isinstance(key_id, str) or key_id in signatures:
+            raise VerificationError("each signature names another key")
+        signatures[key_id] = Signature(key_id, _base64(item["sig"], "signature").hex())
+    return signatures

@@ -1,0 +1,147 @@
+"""Key pairs: made, read, and named by what they are.
+
+- A key's id is derived from the key, never read from a file: one key cannot pass for two.
+- A private key is a file that only its owner can read (mode 0600), or a signer URI of
+  securesystemslib (an HSM, a cloud's key service).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from securesystemslib.exceptions import Error as LibraryError
+from securesystemslib.signer import (
+    SIGNER_FOR_URI_SCHEME,
+    CryptoSigner,
+    Key,
+    Signer,
+    SSlibKey,
+)
+
+from pytest_release.atomic import write_bytes
+from pytest_release.errors import VerificationError
+
+PASSWORD_VARIABLE = "PYTEST_RELEASE_KEY_PASSWORD"  # noqa: S105 - the variable's name
+PUBLIC_KEY_VARIABLE = "PYTEST_RELEASE_PUBLIC_KEY"
+PRIVATE_MODE = 0o600
+LARGEST = 64 * 1024  # bytes of a key file
+
+
+def generate(path: Path, password: str | None = None) -> Key:
+    """Make an ed25519 key pair: `path` (PKCS #8 PEM, mode 0600) and ``<path>.pub`` (PEM).
+
+    Args:
+        path: File of the private key; must not exist.
+        password: Encrypts the private key.
+
+    Raises:
+        VerificationError: A file is in the way, or the folder cannot be written.
+    """
+    public_path = path.with_name(f"{path.name}.pub")
+    for taken in (path, public_path):
+        if taken.exists():
+            raise VerificationError(f"{taken} exists; a key is never overwritten: choose a name")
+    private = Ed25519PrivateKey.generate()
+    encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
+    if password is not None:
+        encryption = serialization.BestAvailableEncryption(password.encode())
+    pem = private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
+    )
+    try:
+        write_bytes(path, pem, mode=PRIVATE_MODE)
+        write_bytes(public_path, public_pem(private))
+    except OSError as error:
+        raise VerificationError(f"{path} cannot be written: {error.strerror}") from None
+    return SSlibKey.from_crypto(private.public_key())
+
+
+def public_pem(private: Ed25519PrivateKey) -> bytes:
+    """The public half, as SubjectPublicKeyInfo in PEM."""
+    return private.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+
+def ephemeral() -> tuple[Signer, bytes]:
+    """A signer that lives as long as this process, and its public key in PEM."""
+    private = Ed25519PrivateKey.generate()
+    return CryptoSigner(private), public_pem(private)
+
+
+def load_signer(uri: str, variables: Mapping[str, str]) -> Signer:
+    """The signer that ``--sign-with`` names.
+
+    Args:
+        uri: Path of a PEM file, or a signer URI of securesystemslib; for the latter
+            `PUBLIC_KEY_VARIABLE` names the file of the public key.
+        variables: The process's environment; `PASSWORD_VARIABLE` opens an encrypted key.
+
+    Raises:
+        VerificationError: There is no such key, it is readable by others, or it cannot be opened.
+    """
+    scheme = uri.partition(":")[0]
+    if scheme not in SIGNER_FOR_URI_SCHEME:
+        return _load_file(Path(uri).expanduser(), variables.get(PASSWORD_VARIABLE))
+    public = variables.get(PUBLIC_KEY_VARIABLE)
+    if not public:
+        message = f"{uri} needs its public key: set {PUBLIC_KEY_VARIABLE} to the path of its PEM"
+        raise VerificationError(message)
+    key = load_public_key(Path(public))
+    try:
+        return Signer.from_priv_key_uri(uri, key)
+    except (LibraryError, ValueError, OSError, ImportError) as error:
+        raise VerificationError(f"the signer {uri} cannot be used: {error}") from None
+
+
+def _load_file(path: Path, password: str | None) -> Signer:
+    pem = _read(path, "private key")
+    mode = path.stat().st_mode & 0o777
+    if mode & 0o077:
+        message = f"the private key {path} has mode {mode:04o}: others can read it"
+        raise VerificationError(f"{message}; run: chmod 600 {path}")
+    try:
+        key = serialization.load_pem_private_key(pem, password.encode() if password else None)
+        return CryptoSigner(key)
+    except TypeError:
+        state = "is not encrypted" if password else "is encrypted"
+        advice = "unset" if password else "set"
+        message = f"the private key {path} {state}; {advice} {PASSWORD_VARIABLE}"
+        raise VerificationError(message) from None
+    except (ValueError, UnsupportedAlgorithm):
+        reason = "is no private key in PEM" + (", or the password is wrong" if password else "")
+        raise VerificationError(f"{path} {reason}") from None
+
+
+def load_public_key(path: Path) -> Key:
+    """The public key in a PEM file.
+
+    Raises:
+        VerificationError: There is none; a private key is refused, since it must not travel.
+    """
+    pem = _read(path, "public key")
+    if b"PRIVATE KEY" in pem:
+        raise VerificationError(f"{path} is a private key; give the public one ({path}.pub)")
+    try:
+        return SSlibKey.from_crypto(serialization.load_pem_public_key(pem))
+    except (ValueError, UnsupportedAlgorithm, LibraryError):
+        raise VerificationError(f"{path} is no public key in PEM") from None
+
+
+def _read(path: Path, what: str) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(LARGEST)
+    except OSError as error:
+        reason = error.strerror or os.strerror(error.errno or 0)
+        raise VerificationError(f"the {what} {path} cannot be read: {reason}") from None
+
+
+def fingerprint(key: Key) -> str:
+    """A key as people compare it: the SHA-256 that securesystemslib derives from the key itself."""
+    return f"SHA256:{key.keyid}"

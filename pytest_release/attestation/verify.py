@@ -1,0 +1,185 @@
+"""Verifies a report bundle against its attestation.
+
+What must be proven, in this order; each step is numbered where it is done:
+
+0. The folder holds an attestation of exactly two lines.
+1. Both were signed by enough trusted keys (`envelope.open_envelope`).
+2. They are in-toto statements, the test result first and the release gate second.
+3. They speak of the same subjects and agree on the result.
+4. Every file that the second names is there with its size and digest, and no other.
+5. The run ended after it began, and not in the future.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from securesystemslib.signer import Key
+
+from pytest_release.atomic import sha256_of
+from pytest_release.attestation.envelope import LARGEST, open_envelope
+from pytest_release.attestation.keys import fingerprint
+from pytest_release.attestation.statement import RELEASE_GATE, STATEMENT, TEST_RESULT
+from pytest_release.errors import VerificationError
+
+ATTESTATION = "attestation.intoto.jsonl"
+SKEW = timedelta(minutes=5)  # by how much two machines' clocks may differ
+
+
+@dataclass(frozen=True)
+class VerifiedBundle:
+    """What trusted keys said about a release, and about exactly these files.
+
+    Attributes:
+        subjects: What was judged.
+        predicate: Of the release-gate statement.
+        keys: Those that signed.
+    """
+
+    subjects: Sequence[Mapping[str, Any]]
+    predicate: Mapping[str, Any]
+    keys: Mapping[str, Key]
+
+
+def digest_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """Every file of a bundle but its attestation: name -> ``sha256``, ``size`` in bytes.
+
+    Raises:
+        VerificationError: Something in the folder is not a plain file.
+    """
+    digests = {}
+    for path in sorted(folder.iterdir()):
+        if path.name == ATTESTATION:
+            continue
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode):
+            raise VerificationError(f"{path.name} is not a plain file; a bundle holds nothing else")
+        digests[path.name] = {"sha256": sha256_of(path), "size": status.st_size}
+    return digests
+
+
+def verify_bundle(
+    folder: Path, keys: Sequence[Key], *, now: datetime, threshold: int = 1
+) -> VerifiedBundle:
+    """Prove steps 0 to 5 of the module's docstring.
+
+    Args:
+        folder: The bundle, or a link to it.
+        keys: Trusted public keys.
+        now: Aware; read once by the caller.
+        threshold: How many of the keys must have signed.
+
+    Raises:
+        VerificationError: The first step that does not hold, and why.
+    """
+    lines = _lines(folder)  # 0
+    opened = []
+    for number, line in enumerate(lines, 1):
+        try:
+            opened.append(open_envelope(line, keys, threshold))  # 1
+        except VerificationError as error:
+            raise VerificationError(f"{ATTESTATION}, line {number}: {error}") from None
+    result = _statement(opened[0].statement, TEST_RESULT, 1)  # 2
+    gate = _statement(opened[1].statement, RELEASE_GATE, 2)
+    subjects = opened[1].statement.get("subject")
+    if opened[0].statement.get("subject") != subjects or not subjects:  # 3
+        raise VerificationError("the two statements do not speak of the same subjects")
+    if result.get("result") != _in_toto(gate.get("verdict")):
+        raise VerificationError("the two statements do not agree on the result")
+    _check_files(folder, gate.get("files"))  # 4
+    _check_times(gate, now)  # 5
+    return VerifiedBundle(subjects, gate, opened[1].keys)
+
+
+def _lines(folder: Path) -> list[bytes]:
+    path = folder / ATTESTATION
+    try:
+        if path.is_symlink() or path.stat().st_size > 2 * LARGEST:
+            raise VerificationError(f"{path} is a link, or too large to be an attestation")
+        content = path.read_bytes()
+    except OSError as error:
+        raise VerificationError(f"{path} cannot be read: {error.strerror}") from None
+    lines = content.split(b"\n")
+    if len(lines) != 3 or lines[2]:
+        message = f"{path} has {len(lines) - (not lines[-1])} lines, an attestation has two"
+        raise VerificationError(message)
+    return lines[:2]
+
+
+def _statement(statement: Mapping[str, Any], expected: str, number: int) -> Mapping[str, Any]:
+    where = f"{ATTESTATION}, line {number}"
+    if statement.get("_type") != STATEMENT:
+        raise VerificationError(f"{where}: this is no in-toto statement v1")
+    if statement.get("predicateType") != expected:
+        raise VerificationError(f"{where}: the predicate type is not {expected}")
+    predicate = statement.get("predicate")
+    if not isinstance(predicate, dict):
+        raise VerificationError(f"{where}: the statement has no predicate")
+    return predicate
+
+
+def _in_toto(verdict: Any) -> str:  # noqa: ANN401 - as it was signed
+    return verdict if verdict in ("PASSED", "WARNED", "FAILED") else "FAILED"
+
+
+def _check_files(folder: Path, signed: Any) -> None:  # noqa: ANN401 - as it was signed
+    if not isinstance(signed, dict) or not signed:
+        raise VerificationError("the attestation names no files")
+    found = digest_files(folder)
+    for name in signed.keys() - found.keys():
+        raise VerificationError(f"{name} was signed and is missing")
+    for name in found.keys() - signed.keys():
+        raise VerificationError(f"{name} is in the bundle and was not signed")
+    for name, entry in found.items():
+        if entry != signed[name]:
+            message = f"{name} was changed: its sha256 is {entry['sha256']}"
+            raise VerificationError(f"{message}, signed was {signed[name].get('sha256')}")
+
+
+def _check_times(predicate: Mapping[str, Any], now: datetime) -> None:
+    try:
+        started = datetime.fromisoformat(predicate["started"]).astimezone(UTC)
+        finished = datetime.fromisoformat(predicate["finished"]).astimezone(UTC)
+    except (KeyError, TypeError, ValueError):
+        raise VerificationError("the attestation does not say when the run was") from None
+    if finished < started:
+        raise VerificationError(f"the run ended ({finished}) before it began ({started})")
+    if finished > now + SKEW:
+        raise VerificationError(f"the run ended in the future ({finished}); check the clocks")
+
+
+def describe(verified: VerifiedBundle) -> str:
+    """What was judged, by whom, when, with which verdict: for the terminal."""
+    predicate = verified.predicate
+    release = predicate.get("release", {})
+    lines = [
+        f"verdict      {predicate.get('verdict')}",
+        f"environment  {predicate.get('environment')} ({predicate.get('role')} "
+        f"of {predicate.get('system')})",
+        f"release      {release.get('version') or 'without a version'}",
+        *(f"subject      {_subject(subject)}" for subject in verified.subjects),
+        f"finished     {predicate.get('finished')}",
+        *(f"gate         {name}: {gate['verdict']}" for name, gate in _gates(predicate)),
+        f"files        {len(predicate.get('files', {}))}, all as signed",
+        *(f"signed by    {fingerprint(key)}" for key in verified.keys.values()),
+    ]
+    if predicate.get("ephemeralKey"):
+        lines.append(
+            "WARNING      the key was made for this run and thrown away: "
+            "the signature proves nothing about who ran it"
+        )
+    return "\n".join(lines)
+
+
+def _subject(subject: Mapping[str, Any]) -> str:
+    digests = ", ".join(f"{name}:{value}" for name, value in subject.get("digest", {}).items())
+    return f"{subject.get('name')} ({digests})"
+
+
+def _gates(predicate: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    return list(predicate.get("gates", {}).items())

@@ -1,0 +1,123 @@
+"""The report folder: rendered aside, digested, signed, and given its name by one rename.
+
+`Bundle.create` fails before the first case when nothing could be written there; `Bundle.seal` ends
+with a whole folder or with none.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from tempfile import mkdtemp
+
+from pytest_release.atomic import fsync_folder, write_bytes
+from pytest_release.attestation.envelope import sign
+from pytest_release.attestation.keys import Signer, fingerprint
+from pytest_release.attestation.statement import release_gate, test_result
+from pytest_release.attestation.verify import ATTESTATION, digest_files
+from pytest_release.errors import BundleError
+from pytest_release.reporting import ctrf, evidence_json, junit, markdown
+from pytest_release.verdict import RunVerdict
+
+PAGE = "report.html"
+EPHEMERAL_KEY = "ephemeral.pub"
+RENDERED: dict[str, Callable[[RunVerdict], str]] = {
+    "junit.xml": junit.render,
+    "ctrf.json": ctrf.render,
+    "evidence.json": evidence_json.render,
+    "test_report.md": markdown.render,
+}
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    """What signs the bundle.
+
+    Attributes:
+        public_pem: Set for an ephemeral key; it is put into the bundle, since nobody else has it.
+    """
+
+    signer: Signer
+    public_pem: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A finished bundle: its folder, and the fingerprint of the key that signed it."""
+
+    folder: Path
+    fingerprint: str
+    ephemeral: bool
+
+
+class Bundle:
+    """A report folder in the making; `staging` is where other writers put their files.
+
+    Attributes:
+        run: Short id of the run.
+        staging: The hidden folder that becomes the bundle.
+    """
+
+    def __init__(self, staging: Path, name: str, key: SigningKey, nonce: str) -> None:
+        self.staging = staging
+        self.run = nonce[:8]
+        self._folder = staging.parent / name
+        self._key = key
+        self._nonce = nonce
+
+    @classmethod
+    def create(
+        cls, reports: Path, environment: str, key: SigningKey, now: datetime, nonce: str
+    ) -> Bundle:
+        """Prepare ``<reports>/<UTC time>_<environment>_<short id>``.
+
+        Raises:
+            BundleError: The folder cannot be written.
+        """
+        name = f"{now:%Y%m%dT%H%M%SZ}_{environment}_{nonce[:8]}"
+        try:
+            reports.mkdir(parents=True, exist_ok=True)
+            staging = Path(mkdtemp(prefix=".unfinished-", dir=reports))
+            staging.chmod(0o755)
+        except OSError as error:
+            message = f"reports cannot be written to {reports}: {error.strerror}"
+            raise BundleError(f"{message}; choose another folder with --report-dir") from None
+        return cls(staging, name, key, nonce)
+
+    def seal(self, run: RunVerdict) -> Sealed:
+        """Write what is rendered from the verdict, sign all files, and name the folder.
+
+        Raises:
+            BundleError: A file cannot be written; nothing is left but the page that was there.
+        """
+        ephemeral = self._key.public_pem is not None
+        try:
+            for name, render in RENDERED.items():
+                write_bytes(self.staging / name, render(run).encode())
+            if self._key.public_pem is not None:
+                write_bytes(self.staging / EPHEMERAL_KEY, self._key.public_pem)
+            files = digest_files(self.staging)
+            statements = (
+                test_result(run),
+                release_gate(run, files, self._nonce, ephemeral=ephemeral),
+            )
+            lines = b"".join(sign(statement, self._key.signer) for statement in statements)
+            write_bytes(self.staging / ATTESTATION, lines)
+            self.staging.rename(self._folder)
+            self._point_latest()
+            fsync_folder(self._folder.parent)
+        except OSError as error:
+            raise BundleError(f"the report {self._folder} was not written: {error}") from None
+        return Sealed(self._folder, fingerprint(self._key.signer.public_key), ephemeral)
+
+    def _point_latest(self) -> None:
+        link = self._folder.parent / f".latest-{self.run}"
+        link.symlink_to(self._folder.name)
+        link.rename(self._folder.parent / "latest")
+
+    def discard(self) -> None:
+        """Remove what was never sealed."""
+        shutil.rmtree(self.staging, ignore_errors=True)

@@ -1,0 +1,79 @@
+"""How a run is shown while pytest ends: the hooks of pytest-html and of the terminal.
+
+Every text comes from `reporting`, escaped; nothing here makes markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+from pytest_html.basereport import BaseReport
+from pytest_metadata.plugin import metadata_key
+
+from pytest_release.reporting import html, terminal
+from pytest_release.session import Session
+
+
+class Presentation:
+    """Registered as ``release-presentation`` beside the session.
+
+    Args:
+        session: Holds the verdict once there is one.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Keep the machine's variables and plugins out of the page's environment table."""
+        metadata = session.config.stash[metadata_key]
+        metadata.clear()
+        metadata.update(html.environment_table(self._session.environment))
+
+    def pytest_html_report_title(self, report: Any) -> None:  # noqa: ANN401 - pytest-html's
+        """Name the page after the environment."""
+        report.title = html.title(self._session.environment)
+
+    def pytest_html_results_table_header(self, cells: list[str]) -> None:
+        """Our columns in place of pytest-html's."""
+        cells[:] = html.header_cells()
+
+    def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
+        """Our cells, escaped, in place of pytest-html's."""
+        evidence = self._session.evidence_of(report)
+        cells[:] = html.row_cells(evidence, report.nodeid, report.outcome, report.duration)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Give pytest-html, which takes the report right after, what the row expands to."""
+        evidence = self._session.evidence_of(report)
+        if report.when == "teardown" and evidence is not None:
+            content = html.case_details(evidence)
+            extra = {"name": "", "format_type": "html", "content": content, "extension": "html"}
+            report.extras = [*getattr(report, "extras", []), extra]
+
+    def pytest_html_results_summary(self, prefix: list[str]) -> None:
+        """The verdict and the gates on top of the page."""
+        if self._session.verdict is not None:
+            prefix.append(html.summary(self._session.verdict))
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
+        """The page is written by now; its writer would only say where it was before the rename."""
+        yield
+        for plugin in session.config.pluginmanager.get_plugins():
+            if isinstance(plugin, BaseReport):
+                session.config.pluginmanager.unregister(plugin)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """The closing table, the report's place, and the key that signed it."""
+        held = self._session
+        if held.verdict is None:
+            return
+        terminalreporter.section("release gates")
+        width = terminalreporter._tw.fullwidth  # noqa: SLF001 - pytest offers no other way
+        for line, markup in terminal.lines(held.verdict, held.sealed, held.failure, width):
+            terminalreporter.write_line(line, **markup)
