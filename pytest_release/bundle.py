@@ -15,7 +15,7 @@ from tempfile import mkdtemp
 
 from pytest_release.atomic import fsync_folder, write_bytes
 from pytest_release.attestation.envelope import sign
-from pytest_release.attestation.keys import Signer, fingerprint
+from pytest_release.attestation.keys import SigningKey, fingerprint
 from pytest_release.attestation.statement import release_gate, test_result
 from pytest_release.attestation.verify import ATTESTATION, digest_files
 from pytest_release.errors import BundleError
@@ -30,18 +30,6 @@ RENDERED: dict[str, Callable[[RunVerdict], str]] = {
     "evidence.json": evidence_json.render,
     "test_report.md": markdown.render,
 }
-
-
-@dataclass(frozen=True)
-class SigningKey:
-    """What signs the bundle.
-
-    Attributes:
-        public_pem: Set for an ephemeral key; it is put into the bundle, since nobody else has it.
-    """
-
-    signer: Signer
-    public_pem: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -93,12 +81,12 @@ class Bundle:
         Raises:
             BundleError: A file cannot be written; nothing is left but the page that was there.
         """
-        ephemeral = self._key.public_pem is not None
+        ephemeral = self._key.ephemeral_pem is not None
         try:
             for name, render in RENDERED.items():
                 write_bytes(self.staging / name, render(run).encode())
-            if self._key.public_pem is not None:
-                write_bytes(self.staging / EPHEMERAL_KEY, self._key.public_pem)
+            if self._key.ephemeral_pem is not None:
+                write_bytes(self.staging / EPHEMERAL_KEY, self._key.ephemeral_pem)
             files = digest_files(self.staging)
             statements = (
                 test_result(run),

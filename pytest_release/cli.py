@@ -7,8 +7,12 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from pytest_release.errors import ReleaseError
+
+if TYPE_CHECKING:
+    from pytest_release.config.environment import Environment
 
 PASSWORD = "PYTEST_RELEASE_KEY_PASSWORD"  # noqa: S105 - the variable's name
 
@@ -23,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status: int = options.run(options)
     except ReleaseError as error:
-        print(f"pytest-release: {error}", file=sys.stderr)  # noqa: T201
+        print(f"pytest-release: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -44,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-_Commands = "argparse._SubParsersAction[argparse.ArgumentParser]"
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
 
 
 def _add_keygen(commands: _Commands) -> None:
@@ -103,9 +107,9 @@ def _keygen(options: argparse.Namespace) -> int:
     from pytest_release.attestation.keys import fingerprint, generate
 
     key = generate(options.path, password=_password() if options.encrypt else None)
-    print(f"private key  {options.path} (keep it secret)")  # noqa: T201
-    print(f"public key   {options.path}.pub")  # noqa: T201
-    print(f"fingerprint  {fingerprint(key)}")  # noqa: T201
+    print(f"private key  {options.path} (keep it secret)")
+    print(f"public key   {options.path}.pub")
+    print(f"fingerprint  {fingerprint(key)}")
     return 0
 
 
@@ -125,7 +129,7 @@ def _verify(options: argparse.Namespace) -> int:
     verified = verify_bundle(
         options.bundle, keys, now=datetime.now(UTC), threshold=options.threshold
     )
-    print(describe(verified))  # noqa: T201
+    print(describe(verified))
     return 0
 
 
@@ -133,7 +137,7 @@ def _env_list(options: argparse.Namespace) -> int:
     from pytest_release.config.environments import environment_names
 
     for name in environment_names(options.fixtures):
-        print(name)  # noqa: T201
+        print(name)
     return 0
 
 
@@ -143,19 +147,34 @@ def _env_check(options: argparse.Namespace) -> int:
 
     environment = load_environment(options.fixtures, options.name, os.environ)
     casebook = load_casebook(options.fixtures, environment.system, os.environ)
-    print(f"{environment.source}: {environment.role} of {environment.system}")  # noqa: T201
+    print(f"{environment.source}: {environment.role} of {environment.system}")
     for gate, policy in environment.gates.items():
         need = "required" if policy.required else "optional"
-        print(f"  gate {gate}: {need}, {len(casebook.of(gate))} declared cases")  # noqa: T201
-    if not options.connect:
-        return 0
-    from pytest_release.connecting import try_services
+        print(f"  gate {gate}: {need}, {len(casebook.of(gate))} declared cases")
+    return _connect(environment) if options.connect else 0
 
-    reached = True
-    for name, words, good in try_services(environment):
-        print(f"  {'ok  ' if good else 'FAIL'} {name}: {environment.redactor(words)}")  # noqa: T201
-        reached = reached and good
-    return 0 if reached else 1
+
+def _connect(environment: Environment) -> int:
+    """Try the deployment and every service; say of each what was there."""
+    from pytest_release.errors import TargetError
+    from pytest_release.release import read_identity
+    from pytest_release.targets.http import HttpTarget
+    from pytest_release.targets.reach import reach
+
+    services = dict(environment.services)
+    if environment.base_url is not None:
+        services["base_url"] = {"url": environment.base_url}
+    status = 0
+    for name, place in services.items():
+        try:
+            words = reach(name, place)
+            if name == "base_url" and environment.release is not None:
+                words += f"; it is {read_identity(environment.release, HttpTarget(environment))}"
+            print(f"  ok    {name}: {environment.redactor(words)}")
+        except TargetError as error:
+            print(f"  FAIL  {name}: {environment.redactor(str(error))}")
+            status = 1
+    return status
 
 
 def _sandbox_faults(_: argparse.Namespace) -> int:

@@ -53,7 +53,7 @@ class Presentation:
         if report.when == "teardown" and evidence is not None:
             content = html.case_details(evidence)
             extra = {"name": "", "format_type": "html", "content": content, "extension": "html"}
-            report.extras = [*getattr(report, "extras", []), extra]
+            report.extras = [*getattr(report, "extras", []), extra]  # type: ignore[attr-defined]
 
     def pytest_html_results_summary(self, prefix: list[str]) -> None:
         """The verdict and the gates on top of the page."""

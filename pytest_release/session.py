@@ -1,4 +1,4 @@
-"""The judging side, in the one process that sees every report: ledger, verdict, bundle, exit status.
+"""The judging side, in the one process that sees every report.
 
 The order of things, each step only when those before it went well:
 
@@ -139,10 +139,14 @@ class Session:
             except EvidenceError as error:
                 self.trouble.append(f"{attached['case']}: {error}")
         node = self._nodes.get(plain_id(report.nodeid))
-        detail = "" if report.outcome == "passed" else _detail(report)
-        for gate in node["gates"] if node and report.when in ("setup", "call", "teardown") else ():
-            outcome = _outcome(report)
-            self.ledger.phase(node["case"], gate, report.when, outcome, detail, report.duration)
+        if node and report.when in ("setup", "call", "teardown"):
+            self._account(node, report, report.when)
+
+    def _account(self, node: Mapping[str, Any], report: pytest.TestReport, when: str) -> None:
+        outcome = _outcome(report)
+        detail = "" if report.passed else _detail(report)
+        for gate in node["gates"]:
+            self.ledger.phase(node["case"], gate, when, outcome, detail, report.duration)
 
     def _take_manifest(self, manifest: Any) -> None:  # noqa: ANN401 - as it came over the wire
         for entry in manifest:
@@ -209,7 +213,7 @@ class Session:
         gate: str,
         policy: GatePolicy,
         asked: bool,
-        spoiled: tuple[str, ...],  # noqa: FBT001
+        spoiled: tuple[str, ...],
     ) -> GateVerdict:
         entries = list(self.ledger.entries(gate))
         asked = asked or any(entry.selected for entry in entries)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_release.attestation.keys import ephemeral, load_signer
-from pytest_release.bundle import Bundle, SigningKey
+from pytest_release.attestation.keys import ephemeral, load_signing_key
+from pytest_release.bundle import Bundle
 from pytest_release.config.casebook import Casebook, load_casebook
 from pytest_release.config.environment import Environment
 from pytest_release.config.environments import environment_names, load_environment
@@ -74,7 +74,7 @@ def _load(config: pytest.Config) -> tuple[Environment, Casebook]:
 
 def fixtures_folder(config: pytest.Config) -> Path:
     """``release_fixtures``, relative to the folder of the command or else to pytest's root."""
-    name = config.getini("release_fixtures")
+    name: str = config.getini("release_fixtures")
     here = config.invocation_params.dir / name
     return here if (here / "environments").is_dir() else config.rootpath / name
 
@@ -114,7 +114,7 @@ def _register_session(
     if config.getoption("htmlpath", None):
         raise UsageError("--env writes report.html into its report bundle; leave --html out")
     uri = config.getoption("release_sign_with")
-    key = SigningKey(load_signer(uri, os.environ)) if uri else SigningKey(*ephemeral())
+    key = load_signing_key(uri, os.environ) if uri else ephemeral()
     sandbox = _sandbox(config, environment)
     bundle = Bundle.create(
         _report_folder(config), environment.name, key, datetime.now(UTC), secrets.token_hex(16)
@@ -139,5 +139,5 @@ def _sandbox(config: pytest.Config, environment: Environment) -> Sandbox | None:
 
 
 def _report_folder(config: pytest.Config) -> Path:
-    given = config.getoption("release_report_dir") or "reports"
+    given: str = config.getoption("release_report_dir") or "reports"
     return config.invocation_params.dir / given

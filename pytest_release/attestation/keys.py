@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -68,14 +69,27 @@ def public_pem(private: Ed25519PrivateKey) -> bytes:
     )
 
 
-def ephemeral() -> tuple[Signer, bytes]:
-    """A signer that lives as long as this process, and its public key in PEM."""
+@dataclass(frozen=True)
+class SigningKey:
+    """What signs a bundle.
+
+    Attributes:
+        ephemeral_pem: The public key of an ephemeral key, which goes into the bundle since nobody
+            else has it; None for a key that lives on.
+    """
+
+    signer: Signer
+    ephemeral_pem: bytes | None = None
+
+
+def ephemeral() -> SigningKey:
+    """A key that lives as long as this process."""
     private = Ed25519PrivateKey.generate()
-    return CryptoSigner(private), public_pem(private)
+    return SigningKey(CryptoSigner(private), public_pem(private))
 
 
-def load_signer(uri: str, variables: Mapping[str, str]) -> Signer:
-    """The signer that ``--sign-with`` names.
+def load_signing_key(uri: str, variables: Mapping[str, str]) -> SigningKey:
+    """The key that ``--sign-with`` names.
 
     Args:
         uri: Path of a PEM file, or a signer URI of securesystemslib; for the latter
@@ -87,14 +101,15 @@ def load_signer(uri: str, variables: Mapping[str, str]) -> Signer:
     """
     scheme = uri.partition(":")[0]
     if scheme not in SIGNER_FOR_URI_SCHEME:
-        return _load_file(Path(uri).expanduser(), variables.get(PASSWORD_VARIABLE))
+        path = Path(uri).expanduser()
+        return SigningKey(_load_file(path, variables.get(PASSWORD_VARIABLE)))
     public = variables.get(PUBLIC_KEY_VARIABLE)
     if not public:
         message = f"{uri} needs its public key: set {PUBLIC_KEY_VARIABLE} to the path of its PEM"
         raise VerificationError(message)
     key = load_public_key(Path(public))
     try:
-        return Signer.from_priv_key_uri(uri, key)
+        return SigningKey(Signer.from_priv_key_uri(uri, key))
     except (LibraryError, ValueError, OSError, ImportError) as error:
         raise VerificationError(f"the signer {uri} cannot be used: {error}") from None
 

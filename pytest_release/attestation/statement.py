@@ -21,8 +21,10 @@ RELEASE_GATE = "https://pytest-release.dev/attestation/release-gate/v0.1"
 
 
 def test_result(run: RunVerdict) -> dict[str, Any]:
-    """The statement with in-toto's own predicate
-    (https://github.com/in-toto/attestation/blob/main/spec/predicates/test-result.md)."""
+    """The statement with in-toto's own predicate.
+
+    Format: https://github.com/in-toto/attestation/blob/main/spec/predicates/test-result.md
+    """
     context = run.context
     configuration = [
         {"name": f"environment {context.environment}", "digest": {"sha256": context.policy_digest}},

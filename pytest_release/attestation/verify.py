@@ -159,8 +159,8 @@ def describe(verified: VerifiedBundle) -> str:
     release = predicate.get("release", {})
     lines = [
         f"verdict      {predicate.get('verdict')}",
-        f"environment  {predicate.get('environment')} ({predicate.get('role')} "
-        f"of {predicate.get('system')})",
+        f"environment  {predicate.get('environment')}, {predicate.get('role')}",
+        f"system       {predicate.get('system')}",
         f"release      {release.get('version') or 'without a version'}",
         *(f"subject      {_subject(subject)}" for subject in verified.subjects),
         f"finished     {predicate.get('finished')}",

@@ -1,9 +1,9 @@
 """``fixtures/cases/<system>/*.yaml`` -> cases, each behind those whose values it needs.
 
-- A gate has cases here when ``schemas/cases.<gate>.schema.json`` exists; adding a gate adds a schema.
-- What a case says is laid over the file's ``defaults``: ``headers``, ``params``, ``expect``, and in it
-  ``headers``, ``json``, ``events`` and ``text``, key by key; anything else is replaced. A body
-  replaces a body of whatever kind.
+- A gate has cases here when ``schemas/cases.<gate>.schema.json`` exists.
+- A case is laid over its file's ``defaults``: ``headers``, ``params`` and ``expect`` merge key by
+  key, and so do the mappings in ``expect`` (``events``, ``headers``, ``json``, ``text``). Anything
+  else is replaced; a body replaces a body of whatever kind.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from graphlib import CycleError, TopologicalSorter
 from hashlib import sha256
@@ -39,14 +40,14 @@ class Casebook:
 
     Attributes:
         cases: In running order.
-        digests: SHA-256 of each file that was read or is sent, by its path relative to the fixtures
-            folder.
+        digests: SHA-256 of each file that was read or is going to be sent, by its path relative
+            to the fixtures folder.
         secrets: Values to remove from any text.
     """
 
     cases: tuple[Case, ...] = ()
     digests: Mapping[str, str] = field(default_factory=dict)
-    secrets: frozenset[str] = frozenset()
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
 
     def of(self, gate: str) -> tuple[Case, ...]:
         """The cases of one gate, in running order."""
@@ -76,12 +77,17 @@ def load_casebook(fixtures: Path, system: str, variables: Mapping[str, str]) -> 
         cases.extend(_cases(resolved))
         files.update(place.file for place in resolved.document.places.values())
         secrets |= resolved.secrets
-    files.update(
-        sent for case in cases if (body := case.request.multipart) for sent in body.files.values()
-    )
-    digests = {os.path.relpath(file, fixtures): sha256_of(file) for file in sorted(files)}
+    files.update(sent for case in cases for sent in _sent_files(case))
+    digests = {os.path.relpath(file, fixtures): _digest(file) for file in files}
     _refuse_twins(cases)
-    return Casebook(tuple(_by_need(cases)), digests, secrets)
+    return Casebook(tuple(_by_need(cases)), dict(sorted(digests.items())), secrets)
+
+
+def _digest(file: Path) -> str:
+    try:
+        return sha256_of(file)
+    except OSError as error:
+        raise ConfigError(Problem(file, None, "", f"cannot be read: {error.strerror}")) from None
 
 
 def _load(file: Path, variables: Mapping[str, str]) -> Resolved:
@@ -89,7 +95,8 @@ def _load(file: Path, variables: Mapping[str, str]) -> Resolved:
     known = declarative_gates()
     gate = document.value.get("gate")
     if gate not in known:
-        message = f"expected one of {', '.join(known)}, got {gate!r}{suggestion(str(gate), known)}"
+        got = "nothing" if gate is None else f"{gate!r}{suggestion(str(gate), known)}"
+        message = f"expected one of {', '.join(known)}, got {got}"
         raise ConfigError(document.problem(("gate",), message))
     resolved = resolve(document, variables)
     validate(resolved, f"cases.{gate}")
@@ -97,18 +104,39 @@ def _load(file: Path, variables: Mapping[str, str]) -> Resolved:
 
 
 def _cases(resolved: Resolved) -> Iterator[Case]:
-    plain = resolved.document.value
-    for index, own in enumerate(plain["cases"]):
-        yield _case(resolved, ("cases", index), _over(plain.get("defaults", {}), own))
+    plain, sealed = resolved.document.value, resolved.sealed(())
+    for index in range(len(plain["cases"])):
+        yield _case(resolved, index, _over(plain, index), _over(sealed, index))
 
 
-def _over(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """A case laid over the defaults, see the top of this module."""
+def _case(
+    resolved: Resolved, index: int, plain: Mapping[str, Any], sealed: Mapping[str, Any]
+) -> Case:
+    gate = resolved.document.value["gate"]
+    place = resolved.document.place(("cases", index))
+    given = {name: part for name, part in sealed.items() if name in _REQUEST_KEYS}
+    return Case(
+        id=f"{gate}/{slug(plain['name'])}",
+        gate=gate,
+        name=plain["name"],
+        request=_request(resolved, index, given),
+        file=place.file,
+        line=place.line,
+        expect=plain["expect"],
+        capture=plain.get("capture", {}),
+        needs=frozenset(_placeholders(given)),
+        retries=plain.get("retries", 0),
+        advisory=plain.get("advisory", False),
+    )
+
+
+def _over(file: Mapping[str, Any], index: int) -> dict[str, Any]:
+    """A case laid over the defaults of its file, see the top of this module."""
+    defaults, own = file.get("defaults", {}), file["cases"][index]
     if BODIES & own.keys():
         defaults = {name: part for name, part in defaults.items() if name not in BODIES}
-    value = _key_by_key(defaults, own, whole=BODIES)
     expect = _key_by_key(defaults.get("expect", {}), own.get("expect", {}), whole={"json_schema"})
-    return value | {"expect": expect}
+    return _key_by_key(defaults, own, whole=BODIES) | {"expect": expect}
 
 
 def _key_by_key(
@@ -123,19 +151,54 @@ def _key_by_key(
     return {**low, **high, **merged}
 
 
+def _request(resolved: Resolved, index: int, given: Mapping[str, Any]) -> Request:
+    bodies = [name for name in BODIES if given.get(name) is not None]
+    request = {"method": "POST" if bodies else "GET", **given}
+    if "multipart" in bodies:
+        request["multipart"] = _multipart(resolved, index, given["multipart"])
+    return Request(**request)
+
+
+def _multipart(resolved: Resolved, index: int, value: Mapping[str, Any]) -> Multipart:
+    document = resolved.document
+    key: Key = ("cases", index, "multipart")
+    key = key if key in document.places else ("defaults", "multipart")
+    files: dict[str, Path] = {}
+    for name, path in value.get("files", {}).items():
+        files[name] = document.place((*key, "files", name)).file.parent.absolute() / path
+        if not is_file(files[name]):
+            message = f"there is no file {files[name]}"
+            raise ConfigError(document.problem((*key, "files", name), message))
+    return Multipart(value.get("fields", {}), files)
+
+
+def _sent_files(case: Case) -> Collection[Path]:
+    return case.request.multipart.files.values() if case.request.multipart else ()
+
+
+def slug(name: str) -> str:
+    """A name in the safe alphabet of ids: ``a`` to ``z``, digits and ``-``.
+
+    A name with letters that the alphabet lacks keeps its own id by a piece of its digest.
+    """
+    letters = unicodedata.normalize("NFKD", name)
+    words = re.sub("[^a-z0-9]+", "-", letters.encode("ascii", "ignore").decode().lower()).strip("-")
+    if words and not any(letter.isalnum() and not letter.isascii() for letter in letters):
+        return words
+    return f"{words or 'case'}-{sha256(name.encode(errors='replace')).hexdigest()[:8]}"
+
+
 def _placeholders(value: Any) -> Iterator[str]:  # noqa: ANN401 - any JSON value
     if isinstance(value, Mapping):
-        for name, child in value.items():
-            if name not in {"expect", "capture"}:
-                yield from _placeholders(child)
-    elif isinstance(value, list):
+        value = list(value.values())
+    if isinstance(value, list):
         for child in value:
             yield from _placeholders(child)
     elif isinstance(value, str | Secret):
         yield from PLACEHOLDER.findall(reveal(value))
 
 
-def _refuse_twins(cases: list[Case]) -> None:
+def _refuse_twins(cases: Sequence[Case]) -> None:
     first: dict[str, Case] = {}
     for case in cases:
         twin = first.setdefault(case.id, case)
@@ -147,29 +210,41 @@ def _refuse_twins(cases: list[Case]) -> None:
             raise ConfigError(Problem(case.file, case.line, "name", message))
 
 
-def _by_need(cases: list[Case]) -> Iterator[Case]:
+def _by_need(cases: Sequence[Case]) -> Iterator[Case]:
     """Order of the files, but each case behind the sources of what it needs."""
-    sources = {name: case for case in cases for name in case.capture}
-    known = {case.id: case for case in cases}
-    graph: TopologicalSorter[str] = TopologicalSorter()
-    for case in cases:
-        graph.add(case.id, *(_source(case, name, sources).id for name in sorted(case.needs)))
+    position = {case.id: index for index, case in enumerate(cases)}
+    sorter = TopologicalSorter(dict(_sources(cases)))
     try:
-        return iter([known[case_id] for case_id in graph.static_order()])
+        sorter.prepare()
     except CycleError as error:
-        circle = " -> ".join(error.args[1])
-        case = known[error.args[1][0]]
-        message = f"cases need each other's values: {circle}"
-        raise ConfigError(Problem(case.file, case.line, "capture", message)) from None
+        circle = error.args[1]
+        case = cases[position[circle[0]]]
+        message = f"cases need each other's values: {' -> '.join(circle)}"
+        raise ConfigError(Problem(case.file, case.line, "", message)) from None
+    ready: list[int] = []
+    while sorter.is_active():
+        for case_id in sorter.get_ready():
+            heappush(ready, position[case_id])
+        case = cases[heappop(ready)]
+        sorter.done(case.id)
+        yield case
 
 
-def _source(case: Case, name: str, sources: Mapping[str, Case]) -> Case:
-    source = sources.get(name)
-    if source is None or source.gate != case.gate:
-        there_are = ", ".join(sorted(sources)) or "none"
-        message = (
-            f"{{{{{name}}}}} is captured by no case of the gate {case.gate}"
-            f"{suggestion(name, sources)}; captured values: {there_are}"
-        )
-        raise ConfigError(Problem(case.file, case.line, "", message))
-    return source
+def _sources(cases: Sequence[Case]) -> Iterator[tuple[str, list[str]]]:
+    """Each case's id with those of the cases of its gate that capture what it needs."""
+    captured: dict[str, dict[str, Case]] = defaultdict(dict)
+    for case in cases:
+        for name in case.capture:
+            twin = captured[case.gate].setdefault(name, case)
+            if twin is not case:
+                message = f"{name!r} is captured by {twin.id!r} already; give it another name"
+                raise ConfigError(Problem(case.file, case.line, "capture", message))
+    for case in cases:
+        known = captured[case.gate]
+        for name in sorted(case.needs - known.keys()):
+            message = (
+                f"{{{{{name}}}}} is captured by no case of the gate {case.gate}"
+                f"{suggestion(name, known)}; captured values: {', '.join(sorted(known)) or 'none'}"
+            )
+            raise ConfigError(Problem(case.file, case.line, "", message))
+        yield case.id, [known[name].id for name in sorted(case.needs)]

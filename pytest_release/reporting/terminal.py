@@ -1,6 +1,5 @@
 """Placeholder."""
 
-from pytest_release.verdict import RunVerdict
 
 
 def lines(run, sealed, failure, width):

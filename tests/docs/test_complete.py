@@ -30,9 +30,7 @@ def test_every_finding_is_explained(gate: str) -> None:
     page = (ROOT / "docs" / "gates" / f"{gate}.md").read_text()
     sources = (ROOT / "pytest_release" / "gates").glob("*.py")
     codes = {
-        code
-        for file in sources
-        for code in re.findall(rf'"({gate}\.[a-z-]+)"', file.read_text())
+        code for file in sources for code in re.findall(rf'"({gate}\.[a-z-]+)"', file.read_text())
     }
 
     assert sorted(code for code in codes if f"`{code}`" not in page) == []
