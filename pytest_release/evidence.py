@@ -184,6 +184,7 @@ class Evidence:
 
 
 _CONVERTER = cattrs.Converter(forbid_extra_keys=True)
+_WORDS = frozenset({"case", "gate", "code", "severity", "decision"})  # ours, whatever they spell
 
 
 def redacted(evidence: Evidence, redact: Redactor) -> Evidence:
@@ -214,7 +215,10 @@ def _masked(value: Any, redact: Redactor) -> Any:  # noqa: ANN401 - any JSON val
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, dict):
-        return {name: _masked(child, redact) for name, child in value.items()}
+        return {
+            name: child if name in _WORDS else _masked(child, redact)
+            for name, child in value.items()
+        }
     if isinstance(value, list | tuple):
         return [_masked(child, redact) for child in value]
     return value

@@ -54,13 +54,11 @@ class Entry:
     @property
     def fate(self) -> str:
         """What became of a case that did not come to its end."""
+        if self.started:
+            return "started and never reported"
         if not self.collected:
             return "was declared but never collected"
-        if not self.selected:
-            return "was deselected"
-        if not self.started:
-            return "never started"
-        return "started and never reported"
+        return "never started" if self.selected else "was deselected"
 
 
 class Ledger:
@@ -101,6 +99,7 @@ class Ledger:
         entry.duration_s += seconds
         if outcome is None:
             entry.reruns += 1
+            entry.called = False
         elif outcome is not Outcome.PASSED:
             self.report(case, gate, outcome, detail)
         elif when == "call":
@@ -109,10 +108,11 @@ class Ledger:
             self.report(case, gate, outcome)
 
     def report(self, case: str, gate: str, outcome: Outcome, detail: str = "") -> None:
-        """Note how it ended; what is worse than passed stays (a passed teardown heals nothing)."""
+        """Note how it ended; the worst stays: a failure, then whatever is not passed."""
         entry = self.declare(case, gate)
         entry.started = True
-        if entry.outcome in (None, Outcome.PASSED):
+        fails = outcome is Outcome.FAILED and entry.outcome is not Outcome.FAILED
+        if fails or entry.outcome in (None, Outcome.PASSED):
             entry.outcome, entry.detail = outcome, detail
 
     def entries(self, gate: str | None = None) -> Iterator[Entry]:

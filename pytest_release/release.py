@@ -26,7 +26,7 @@ class Identity:
 
     Attributes:
         version: As its health answer says.
-        commit: The git commit, lower-case hex; may be shortened by the deployment.
+        commit: The git commit, as its health answer says: mostly hex, perhaps shortened.
     """
 
     version: str | None = None
@@ -124,7 +124,7 @@ def read_identity(source: ReleaseSource, target: HttpTarget) -> Identity:
         raise TargetError(f"{exchange.url} should name the deployed build and answers {reason}")
     try:
         answer = json.loads(exchange.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise TargetError(f"{exchange.url} should name the deployed build as JSON") from None
     return Identity(
         _text(answer, source.version, exchange.url), _text(answer, source.commit, exchange.url)

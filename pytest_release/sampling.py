@@ -110,10 +110,9 @@ def mean_estimate(samples: Sequence[Sample], confidence: float) -> Estimate:
     """
     if not samples:
         raise EvidenceError("a mean of no samples does not exist")
-    margin = 0.0
-    if len(samples) > 1:
-        spread = stdev(s.value for s in samples)
-        margin = student_t(confidence, len(samples) - 1) * spread / math.sqrt(len(samples))
+    count = len(samples)
+    spread = stdev(s.value for s in samples) if count > 1 else 0.0
+    margin = student_t(confidence, max(count - 1, 1)) * spread / math.sqrt(count)
     low = fmean(s.low for s in samples) - margin
     if min(s.low for s in samples) >= 0:
         low = max(low, 0.0)

@@ -2,8 +2,9 @@
 
 - A gate PASSED only if every case of it that exists was collected, ran to its end and passed, there
   were enough of them, and every threshold was measured and kept.
-- What did not run to its end is INCOMPLETE; what was measured and is wrong is FAILED; FAILED
-  outweighs INCOMPLETE, INCOMPLETE outweighs WARNED.
+- What did not run to its end is INCOMPLETE; what was measured and is wrong is FAILED.
+- Whatever speaks against a gate or a run is an objection, with the verdict that it leads to. The
+  worst of them is the verdict: FAILED, then INCOMPLETE, then WARNED; without any it is PASSED.
 - A threshold is compared with a statistic and its interval; an interval that straddles the limit
   is FAILED and says "could not be shown".
 - The run PASSED only if every required gate PASSED or WARNED in this run.
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -23,7 +24,7 @@ from pytest_release.ledger import Entry, Outcome
 from pytest_release.release import Context
 from pytest_release.sampling import Decision, Estimate, Sample, decide, percentile_estimate
 
-POOLED = re.compile(r"(?:p(?P<percent>\d{1,2}(?:\.\d+)?)|max)_(?:(?P<figure>[a-z_]+)_)?ms")
+POOLED = re.compile(r"(?:p(?P<percent>[1-9]\d?(?:\.\d+)?)|max)_(?:(?P<figure>[a-z_]+)_)?ms")
 LATENCY = "latency_ms"  # what p95_ms without a figure's name speaks of
 NAMED = 5  # cases that a reason names before it counts the rest
 
@@ -41,6 +42,14 @@ class Verdict(StrEnum):
     def accepted(self) -> bool:
         """A release may go out with it."""
         return self in (Verdict.PASSED, Verdict.WARNED)
+
+    @property
+    def badness(self) -> int:
+        """0 for the best."""
+        return list(Verdict).index(self)
+
+
+Objection = tuple[Verdict, str]
 
 
 @dataclass(frozen=True)
@@ -144,9 +153,9 @@ def asked_for(expression: str, gates: Collection[str], required: Collection[str]
     if not expression:
         return set(required)
     try:
-        tree = ast.parse(expression, mode="eval").body
+        tree = ast.parse(expression.strip(), mode="eval").body
         return {gate for gate in gates if _holds(tree, gate)}
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return set(gates)
 
 
@@ -154,8 +163,6 @@ def _holds(node: ast.expr, gate: str) -> bool:
     match node:
         case ast.Name(id=name):
             return name == gate
-        case ast.Constant(value=bool(value)):
-            return value
         case ast.Call(func=ast.Name(id=name)):
             return name == gate
         case ast.UnaryOp(op=ast.Not(), operand=operand):
@@ -188,36 +195,27 @@ def judge_gate(
         spoiled: What happened to the whole run that leaves its evidence incomplete.
     """
     cases = tuple(_judge_case(entry, evidence.get(entry.case)) for entry in entries)
-    ran = [case for case in cases if case.verdict is not Verdict.NOT_RUN]
-    if not ran:
-        reasons = (_nothing_ran(cases), *spoiled)
+    if all(case.verdict is Verdict.NOT_RUN for case in cases):
+        reasons: tuple[str, ...] = (_nothing_ran(cases), *spoiled)
         return GateVerdict(gate, Verdict.NOT_RUN, policy.required, asked, cases, (), reasons)
-    blocking = [e for e in (evidence.get(case.case) for case in cases) if e and not e.advisory]
+    blocking = [case.evidence for case in cases if case.evidence and not case.evidence.advisory]
     thresholds = tuple(
         judge_threshold(name, limit, blocking) for name, limit in policy.thresholds.items()
     )
-    broken = [t for t in thresholds if t.decision in (Decision.BROKEN, Decision.OPEN)]
-    unknown = [t for t in thresholds if t.decision is None]
-    few = len(ran) < policy.min_cases
-    incomplete = [c for c in cases if c.verdict in (Verdict.INCOMPLETE, Verdict.NOT_RUN)]
-    failed = [c for c in cases if c.verdict is Verdict.FAILED]
-    warned = [c for c in cases if c.verdict is Verdict.WARNED]
-    reasons = (
-        *_name("failed", failed),
-        *(threshold.reason for threshold in broken),
-        *_by_reason(incomplete),
-        *([f"{len(ran)} cases ran, the policy asks for {policy.min_cases}"] if few else ()),
-        *(threshold.reason for threshold in unknown),
-        *spoiled,
-        *_name("warned", warned),
+    objections = (
+        *_against_cases(cases, policy.min_cases),
+        *_against_thresholds(thresholds),
+        *((Verdict.INCOMPLETE, reason) for reason in spoiled),
     )
-    if failed or broken:
-        verdict = Verdict.FAILED
-    elif incomplete or few or unknown or spoiled:
-        verdict = Verdict.INCOMPLETE
-    else:
-        verdict = Verdict.WARNED if warned else Verdict.PASSED
+    verdict, reasons = _weigh(objections)
     return GateVerdict(gate, verdict, policy.required, asked, cases, thresholds, reasons)
+
+
+def _weigh(objections: Iterable[Objection]) -> tuple[Verdict, tuple[str, ...]]:
+    """The worst verdict that objections lead to, and every reason, the worst first."""
+    ordered = sorted(objections, key=lambda objection: objection[0].badness, reverse=True)
+    verdict = ordered[0][0] if ordered else Verdict.PASSED
+    return verdict, tuple(reason for _, reason in ordered)
 
 
 def _judge_case(entry: Entry, evidence: Evidence | None) -> CaseVerdict:
@@ -229,8 +227,7 @@ def _judge_case(entry: Entry, evidence: Evidence | None) -> CaseVerdict:
 def _case_verdict(entry: Entry, evidence: Evidence | None) -> tuple[Verdict, str]:
     match entry.outcome:
         case None:
-            lost = entry.selected and entry.started
-            return (Verdict.INCOMPLETE if lost else Verdict.NOT_RUN), entry.fate
+            return (Verdict.INCOMPLETE if entry.started else Verdict.NOT_RUN), entry.fate
         case Outcome.FAILED:
             return Verdict.FAILED, entry.detail
         case Outcome.PASSED if evidence and evidence.failures:
@@ -239,7 +236,7 @@ def _case_verdict(entry: Entry, evidence: Evidence | None) -> tuple[Verdict, str
         case Outcome.PASSED if evidence and evidence.warnings:
             return Verdict.WARNED, evidence.warnings[0].message
         case Outcome.PASSED if entry.reruns:
-            return Verdict.WARNED, f"passed only after {entry.reruns} reruns"
+            return Verdict.WARNED, f"passed only when run {entry.reruns + 1} times"
         case Outcome.PASSED:
             return Verdict.PASSED, ""
         case other:
@@ -250,25 +247,37 @@ def _case_verdict(entry: Entry, evidence: Evidence | None) -> tuple[Verdict, str
 def _nothing_ran(cases: Sequence[CaseVerdict]) -> str:
     if not cases:
         return "the gate has no cases"
-    fates = sorted({case.reason for case in cases})
-    return f"none of its {len(cases)} cases ran: they {' or '.join(fates)}".replace(
-        "they was", "they were"
-    )
+    fates = " or ".join(sorted({case.reason for case in cases}))
+    return f"none of its {len(cases)} cases ran: they {fates.replace('was ', 'were ')}"
 
 
-def _name(word: str, cases: Sequence[CaseVerdict]) -> list[str]:
-    if not cases:
-        return []
-    names = ", ".join(case.case for case in cases[:NAMED])
-    more = f" and {len(cases) - NAMED} more" if len(cases) > NAMED else ""
-    return [f"{len(cases)} {word}: {names}{more}"]
-
-
-def _by_reason(cases: Sequence[CaseVerdict]) -> list[str]:
-    grouped: dict[str, list[CaseVerdict]] = {}
+def _against_cases(cases: Sequence[CaseVerdict], least: int) -> Iterator[Objection]:
+    """Cases of one verdict, or of one reason for not having come to their end, together."""
+    groups: dict[Objection, list[str]] = {}
     for case in cases:
-        grouped.setdefault(case.reason, []).append(case)
-    return [line for reason, group in grouped.items() for line in _name(reason, group)]
+        ended = case.verdict not in (Verdict.INCOMPLETE, Verdict.NOT_RUN)
+        verdict = case.verdict if ended else Verdict.INCOMPLETE
+        group = (verdict, verdict.lower() if ended else case.reason)
+        groups.setdefault(group, []).append(case.case)
+    groups.pop((Verdict.PASSED, "passed"), None)
+    yield from ((verdict, _named(words, names)) for (verdict, words), names in groups.items())
+    ran = sum(case.verdict is not Verdict.NOT_RUN for case in cases)
+    if ran < least:
+        yield Verdict.INCOMPLETE, f"{ran} cases ran, the policy asks for {least}"
+
+
+def _named(words: str, names: Sequence[str]) -> str:
+    if len(names) > 1 and words.startswith("was "):
+        words = words.replace("was ", "were ", 1)
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{len(names)} {words}: {', '.join(names[:NAMED])}{more}"
+
+
+def _against_thresholds(thresholds: Iterable[ThresholdVerdict]) -> Iterator[Objection]:
+    for threshold in thresholds:
+        if threshold.decision is not Decision.KEPT:
+            measured = threshold.decision is not None
+            yield (Verdict.FAILED if measured else Verdict.INCOMPLETE), threshold.reason
 
 
 def judge_threshold(name: str, limit: float, evidence: Sequence[Evidence]) -> ThresholdVerdict:
@@ -328,23 +337,22 @@ def judge_run(gates: Sequence[GateVerdict], context: Context) -> RunVerdict:
         context: Where, when and with what they were judged.
     """
     mismatches = context.release.mismatches
-    blocking = [gate for gate in gates if gate.required and not gate.verdict.accepted]
     asked = [gate for gate in gates if gate.asked]
     accepted = bool(asked) and all(gate.verdict.accepted for gate in asked) and not mismatches
-    reasons = (*mismatches, *(f"{gate.gate} is {gate.verdict}" for gate in blocking))
-    verdict = _run_verdict(gates, blocking, failed=bool(mismatches))
+    objections = (*((Verdict.FAILED, line) for line in mismatches), *_against_gates(gates))
+    verdict, reasons = _weigh(objections)
     return RunVerdict(verdict, accepted, tuple(gates), reasons, context)
 
 
-def _run_verdict(
-    gates: Sequence[GateVerdict], blocking: Sequence[GateVerdict], *, failed: bool
-) -> Verdict:
-    verdicts = {gate.verdict for gate in blocking}
-    if failed or Verdict.FAILED in verdicts:
-        return Verdict.FAILED
+def _against_gates(gates: Sequence[GateVerdict]) -> Iterator[Objection]:
+    """A required gate weighs what it came to; another one only warns, if it ran."""
     if all(gate.verdict is Verdict.NOT_RUN for gate in gates):
-        return Verdict.NOT_RUN
-    if verdicts:
-        return Verdict.INCOMPLETE
-    imperfect = any(gate.verdict not in (Verdict.PASSED, Verdict.NOT_RUN) for gate in gates)
-    return Verdict.WARNED if imperfect else Verdict.PASSED
+        yield Verdict.NOT_RUN, "no gate ran"
+        return
+    for gate in gates:
+        ran = gate.verdict is not Verdict.NOT_RUN
+        reason = f"{gate.gate} is {gate.verdict}"
+        if gate.required and gate.verdict is not Verdict.PASSED:
+            yield (gate.verdict if ran else Verdict.INCOMPLETE), reason
+        elif ran and gate.verdict is not Verdict.PASSED:
+            yield Verdict.WARNED, reason

@@ -79,7 +79,7 @@ def _build(resolved: Resolved, digest: str) -> Environment:
     base_url = value.get("base_url")
     source = value.get("release")
     sandbox = value.get("sandbox")
-    auth = Auth(**resolved.sealed(("auth",))) if "auth" in value else None
+    auth = _auth(resolved.sealed(("auth",))) if "auth" in value else None
     return Environment(
         name=value["name"],
         role=value["role"],
@@ -93,16 +93,31 @@ def _build(resolved: Resolved, digest: str) -> Environment:
         services=resolved.sealed(("services",)) if "services" in value else {},
         isolated_from=tuple(value.get("isolated_from", ())),
         sandbox=_sandbox(sandbox) if sandbox is not None else None,
-        verify_tls=value.get("verify_tls", True),
-        redactor=Redactor(resolved.secrets | _sent_as(auth)),
+        verify_tls=_verify_tls(resolved),
+        redactor=Redactor(resolved.secrets | _secrets(auth)),
     )
 
 
-def _sent_as(auth: Auth | None) -> frozenset[str]:
-    """What basic authorisation makes of a secret password: servers like to echo it."""
-    if auth is None or not isinstance(auth.password, Secret):
+def _auth(given: Mapping[str, Any]) -> Auth:
+    """Token and password are secrets even where the file spells them out."""
+    sealed = {name: Secret(reveal(given[name])) for name in ("token", "password") if name in given}
+    return Auth(**{**given, **sealed})
+
+
+def _secrets(auth: Auth | None) -> frozenset[str]:
+    """What a request is authorised with, in the forms that a server may echo."""
+    if auth is None:
         return frozenset()
-    return frozenset([basic_credentials(reveal(auth.username or ""), reveal(auth.password))])
+    token, user, password = (reveal(v or "") for v in (auth.token, auth.username, auth.password))
+    return frozenset([token, password, basic_credentials(user, password) if password else ""])
+
+
+def _verify_tls(resolved: Resolved) -> bool | str:
+    """As it stands there; the path of a CA file is relative to the file that names it."""
+    verify: bool | str = resolved.document.value.get("verify_tls", True)
+    if isinstance(verify, bool):
+        return verify
+    return str(resolved.document.place(("verify_tls",)).file.parent / verify)
 
 
 def _gate(policy: Mapping[str, Any]) -> GatePolicy:
