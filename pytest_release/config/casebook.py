@@ -181,8 +181,9 @@ def slug(name: str) -> str:
 
     A name with letters that the alphabet lacks keeps its own id by a piece of its digest.
     """
-    letters = unicodedata.normalize("NFKD", name)
-    words = re.sub("[^a-z0-9]+", "-", letters.encode("ascii", "ignore").decode().lower()).strip("-")
+    decomposed = unicodedata.normalize("NFKD", name)
+    letters = "".join(letter for letter in decomposed if not unicodedata.combining(letter)).lower()
+    words = re.sub("[^a-z0-9]+", "-", letters).strip("-")
     if words and not any(letter.isalnum() and not letter.isascii() for letter in letters):
         return words
     return f"{words or 'case'}-{sha256(name.encode(errors='replace')).hexdigest()[:8]}"

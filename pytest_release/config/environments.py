@@ -109,7 +109,8 @@ def _secrets(auth: Auth | None) -> frozenset[str]:
     if auth is None:
         return frozenset()
     token, user, password = (reveal(v or "") for v in (auth.token, auth.username, auth.password))
-    return frozenset([token, password, basic_credentials(user, password) if password else ""])
+    basic = basic_credentials(user, password) if password else ""
+    return frozenset([token, password, basic]) - {""}
 
 
 def _verify_tls(resolved: Resolved) -> bool | str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
@@ -25,7 +25,8 @@ REFERENCE = re.compile(
     r"|(?P<malformed>\$\{[^}]*\}?)"
 )
 SURROGATE = re.compile("[\ud800-\udfff]")  # how Python keeps bytes that are not UTF-8
-USERINFO = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?P<user>[^/?#:@]*):(?P<password>[^/?#]+)@")
+# The password reaches to the last @, although a / would have to be escaped: rather too much.
+USERINFO = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?P<user>[^/?#:@]*):(?P<password>.+)@")
 
 HARMLESS = frozenset(
     [
@@ -66,9 +67,9 @@ class Resolved:
         secrets: The values to remove from any text.
     """
 
-    document: Document
+    document: Document = field(repr=False)
     secret_keys: frozenset[Key]
-    secrets: frozenset[str]
+    secrets: frozenset[str] = field(repr=False)
 
     def sealed(self, key: Key) -> Any:  # noqa: ANN401 - any JSON value
         """The value at `key`, its secret strings wrapped."""
