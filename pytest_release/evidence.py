@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -193,8 +194,8 @@ def redacted(evidence: Evidence, redact: Redactor) -> Evidence:
 
 
 def to_json(evidence: Evidence) -> dict[str, Any]:
-    """Plain JSON value of the evidence."""
-    value: dict[str, Any] = _CONVERTER.unstructure(evidence)
+    """Plain JSON value of the evidence: xdist sends nothing else, not even an enum's member."""
+    value: dict[str, Any] = json.loads(json.dumps(_CONVERTER.unstructure(evidence)))
     return value
 
 
@@ -205,10 +206,15 @@ def from_json(value: Mapping[str, Any]) -> Evidence:
         EvidenceError: The value is not what `to_json` writes.
     """
     try:
-        return _CONVERTER.structure(value, Evidence)
+        evidence = _CONVERTER.structure(value, Evidence)
     except cattrs.BaseValidationError as error:
         reasons = "; ".join(cattrs.transform_error(error))
         raise EvidenceError(f"this is not evidence of a case: {reasons}") from None
+    except (AttributeError, TypeError):
+        raise EvidenceError("this is not evidence of a case: expected a mapping") from None
+    if to_json(evidence) != value:  # cattrs takes "false" for True
+        raise EvidenceError(f"this is not evidence of the case {evidence.case}: a type is wrong")
+    return evidence
 
 
 def _masked(value: Any, redact: Redactor) -> Any:  # noqa: ANN401 - any JSON value

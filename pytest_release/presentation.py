@@ -44,7 +44,7 @@ class Presentation:
     def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
         """Our cells, escaped, in place of pytest-html's."""
         evidence = self._session.evidence_of(report)
-        cells[:] = html.row_cells(evidence, report.nodeid, report.outcome, report.duration)
+        cells[:] = html.row_cells(evidence, report.nodeid, report.outcome, getattr(report, "duration", 0.0))
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

@@ -1,7 +1,6 @@
 """Placeholder."""
 
 
-
 def lines(run, sealed, failure, width):
     out = []
     for g in run.gates:

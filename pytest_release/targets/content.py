@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterator
 
 PIECE = 256 * 1024  # bytes decompressed at a time: what a bomb can cost
+_WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 
 class ContentError(Exception):
@@ -25,11 +26,10 @@ class Decoder:
     def __init__(self, encoding: str) -> None:
         self._encoding = encoding.strip().lower()
         self._began = False
-        windows = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": 15}
         if self._encoding in ("", "identity"):
             self._inflate = None
-        elif self._encoding in windows:
-            self._inflate = zlib.decompressobj(windows[self._encoding])
+        elif self._encoding in _WINDOWS:
+            self._inflate = zlib.decompressobj(_WINDOWS[self._encoding])
         else:
             raise ContentError(f"its content encoding {encoding[:40]!r} was not asked for")
 
@@ -42,16 +42,23 @@ class Decoder:
         if self._inflate is None:
             yield data
             return
-        while data:
-            self._began = True
+        self._began = True
+        pending = True
+        while pending:
             try:
                 piece = self._inflate.decompress(data, PIECE)
             except zlib.error as error:
-                raise ContentError(f"its body is not {self._encoding}: {error}") from None
-            yield piece
+                reason = str(error).rpartition(": ")[2]
+                raise ContentError(f"its body is not {self._encoding}: {reason}") from None
+            if piece:
+                yield piece
             data = self._inflate.unconsumed_tail
-            if self._inflate.eof:
-                data = b""
+            pending = bool(data) or len(piece) == PIECE
+            if self._inflate.eof:  # another member may follow (RFC 1952, 2.2)
+                data = self._inflate.unused_data
+                pending = bool(data)
+                if pending:
+                    self._inflate = zlib.decompressobj(_WINDOWS[self._encoding])
 
     def finish(self) -> None:
         """The body has ended.

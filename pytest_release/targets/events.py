@@ -17,6 +17,7 @@ from pytest_release.sampling import Sample
 MAX_LINE = 1024 * 1024  # bytes
 MAX_EVENT = 8 * 1024 * 1024  # bytes of data lines
 LINE_END = re.compile(rb"\r\n?|\n")
+RETRY = re.compile(rb"[0-9]{1,15}")  # ms: up to 30,000 years
 BOM = b"\xef\xbb\xbf"
 
 
@@ -42,7 +43,7 @@ class EventParser:
 
     Attributes:
         comments: Lines that start with a colon, seen so far.
-        invalid_utf8: Events whose bytes are not UTF-8; they are dispatched with replacements.
+        invalid_utf8: Events with bytes that are not UTF-8; dispatched with U+FFFD in their place.
         retry_ms: The last reconnection time that the server asked for.
 
     Args:
@@ -59,25 +60,28 @@ class EventParser:
         self._line = bytearray()
         self._skip_lf = False
         self._first_line = True
-        self._type = b""
-        self._id = b""
+        self._type = ""
+        self._id = ""
         self._data: list[bytes] = []
         self._size = 0
+        self._invalid = False
 
     @property
     def unfinished(self) -> bool:
         """The stream, if it ended here, would end in the middle of an event."""
-        return bool(self._data) or bool(self._line and not self._line.startswith(b":"))
+        line = self._line.removeprefix(BOM) if self._first_line else self._line
+        return bool(self._data or self._type or (line and not line.startswith(b":")))
 
     def feed(self, chunk: bytes, at: Sample) -> list[Event]:
         """Take bytes that arrived at a moment; returns the events they completed.
 
         Raises:
-            TargetError: A line or an event is larger than its bound.
+            TargetError: A line or an event is larger than its bound; the stream is lost.
         """
-        if self._skip_lf and chunk:
+        if not chunk:
+            return []
+        if self._skip_lf:
             chunk = chunk.removeprefix(b"\n")
-            self._skip_lf = False
         events = []
         start = 0
         for end in LINE_END.finditer(chunk):
@@ -117,23 +121,25 @@ class EventParser:
             if self._size > self._max_event:
                 raise TargetError(f"an event of the stream has more than {self._max_event} bytes")
         elif name == b"event":
-            self._type = value
+            self._type = self._text(value)
         elif name == b"id" and b"\0" not in value:
-            self._id = value
-        elif name == b"retry" and value.isdigit():
-            self.retry_ms = int(value[:18])
+            self._id = self._text(value)  # once: however many events share it
+        elif name == b"retry" and RETRY.fullmatch(value):
+            self.retry_ms = int(value)
 
     def _dispatch(self, at: Sample) -> Event | None:
         kind, lines = self._type, self._data
-        self._type, self._data, self._size = b"", [], 0
+        self._type, self._data, self._size = "", [], 0
         if not lines:
             return None
-        data = b"\n".join(lines)
-        return Event(self._text(kind) or "message", self._text(data), self._text(self._id), at)
+        event = Event(kind or "message", self._text(b"\n".join(lines)), self._id, at)
+        self.invalid_utf8 += self._invalid
+        self._invalid = False
+        return event
 
     def _text(self, raw: bytes) -> str:
         try:
             return raw.decode("utf-8")
         except UnicodeDecodeError:
-            self.invalid_utf8 += 1
+            self._invalid = True
             return raw.decode("utf-8", errors="replace")

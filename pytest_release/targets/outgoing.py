@@ -1,26 +1,25 @@
-"""A case's request -> the bytes that are sent, and the curl command that sends the same."""
+"""A case's request -> the bytes that are sent, and what reports show of them."""
 
 from __future__ import annotations
 
-import base64
 import json
-import re
-import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote
 
 from pytest_release import __version__
 from pytest_release.config.casebook import PLACEHOLDER
 from pytest_release.config.cases import Multipart, Request
 from pytest_release.config.environment import Auth, Environment
 from pytest_release.errors import TargetError
-from pytest_release.redaction import MASK, Secret, reveal
+from pytest_release.redaction import MASK, Secret, basic_credentials, reveal
+from pytest_release.targets import curl
 from pytest_release.targets._httpx import httpx
 
 AGENT = f"pytest-release/{__version__}"
 SHOWN_BODY = 4_000  # characters of a request's body that a report shows
+OF_A_PATH = "/:@!$&'()*+,;=~"  # what a captured value may bring into a path as it is
 
 
 @dataclass(frozen=True)
@@ -44,27 +43,59 @@ class Sent:
 def build(request: Request, environment: Environment, values: Mapping[str, Any]) -> httpx.Request:
     """The request with its captured values and authorisation filled in.
 
+    A value that becomes part of the path is percent-encoded, but for its slashes.
+
     Raises:
-        TargetError: The environment has no address, or the address cannot be used.
+        TargetError: The environment has no address, a value is missing, or what results cannot be
+            sent.
     """
     if environment.base_url is None:
         raise TargetError(f"the environment {environment.name} has no base_url")
-    headers = {name: _plain(value, values) for name, value in request.headers.items()}
-    defaults = {"accept": "*/*", "user-agent": AGENT, "accept-encoding": request.accept_encoding}
-    given = {name.lower() for name in headers}
-    headers |= {name: value for name, value in defaults.items() if name not in given}
-    headers |= _authorisation(environment.auth)
+    path = PLACEHOLDER.sub(
+        lambda match: quote(str(_value(match[1], values)), safe=OF_A_PATH), request.path
+    )
     try:
+        url = httpx.URL(environment.base_url + path)
         return httpx.Request(
             request.method,
-            environment.base_url + _plain(request.path, values),
-            params=fill(request.params, values) or None,
-            headers=headers,
+            url.copy_merge_params(fill(request.params, values)) if request.params else url,
+            headers=httpx.Headers(_headers(request, environment, values, url), encoding="utf-8"),
             **_body(request, values),
         )
+    except OSError as error:
+        raise TargetError(f"{error.filename} cannot be sent: {error.strerror}") from None
     except (httpx.InvalidURL, ValueError) as error:
         shown = environment.redactor(str(error))
         raise TargetError(f"{request.method} {request.path} cannot be sent: {shown}") from None
+
+
+def _headers(
+    request: Request, environment: Environment, values: Mapping[str, Any], url: httpx.URL
+) -> dict[str, str]:
+    own = {name: _text(value, values) for name, value in request.headers.items()}
+    given = {name.lower() for name in own}
+    defaults = {"accept": "*/*", "user-agent": AGENT, "accept-encoding": request.accept_encoding}
+    rest = {name: value for name, value in defaults.items() if name not in given}
+    return {**own, **rest, **_authorisation(environment.auth, url)}
+
+
+def _authorisation(auth: Auth | None, url: httpx.URL) -> dict[str, str]:
+    """What the environment says; else user and password of its address, as curl sends them."""
+    if auth is None:
+        pair = (url.username, url.password)
+        return {"authorization": f"Basic {basic_credentials(*pair)}"} if any(pair) else {}
+    if auth.scheme == "basic":
+        pair = (reveal(auth.username or ""), reveal(auth.password or ""))
+        return {"authorization": f"Basic {basic_credentials(*pair)}"}
+    if auth.scheme == "header":
+        return {auth.header or "authorization": reveal(auth.token or "")}
+    return {"authorization": f"Bearer {reveal(auth.token or '')}"}
+
+
+def private_headers(environment: Environment) -> frozenset[str]:
+    """Lower-case names of headers that no report and no other server may see."""
+    named = environment.auth.header if environment.auth else None
+    return frozenset({"authorization", "cookie", (named or "authorization").lower()})
 
 
 def _body(request: Request, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,13 +104,15 @@ def _body(request: Request, values: Mapping[str, Any]) -> dict[str, Any]:
     if request.form is not None:
         return {"data": fill(request.form, values)}
     if request.multipart is not None:
-        return _multipart(request.multipart, values)
+        fields = [(name, (None, text)) for name, text in _fields(request.multipart, values)]
+        files = [(n, (path.name, path.read_bytes())) for n, path in request.multipart.files.items()]
+        return {"files": [*fields, *files]}
     return {}
 
 
-def _multipart(multipart: Multipart, values: Mapping[str, Any]) -> dict[str, Any]:
-    files = {name: (path.name, path.read_bytes()) for name, path in multipart.files.items()}
-    return {"data": fill(multipart.fields, values), "files": files}
+def _fields(multipart: Multipart, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in multipart.fields.items():
+        yield name, _text(value, values)
 
 
 def fill(value: Any, values: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any JSON value
@@ -93,76 +126,52 @@ def fill(value: Any, values: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any JS
         return [fill(child, values) for child in value]
     if not isinstance(value, str | Secret):
         return value
-    text = reveal(value)
-    whole = PLACEHOLDER.fullmatch(text.strip())
-    return values[whole[1]] if whole else _plain(text, values)
+    whole = PLACEHOLDER.fullmatch(reveal(value).strip())
+    return _value(whole[1], values) if whole else _text(value, values)
 
 
-def _plain(value: Any, values: Mapping[str, Any]) -> str:  # noqa: ANN401 - str, Secret or number
-    text = reveal(value) if isinstance(value, str | Secret) else str(value)
-    return PLACEHOLDER.sub(lambda match: str(values[match[1]]), text)
+def _text(template: str | Secret, values: Mapping[str, Any]) -> str:
+    return PLACEHOLDER.sub(lambda match: str(_value(match[1], values)), reveal(template))
 
 
-def _authorisation(auth: Auth | None) -> dict[str, str]:
-    if auth is None:
-        return {}
-    if auth.scheme == "basic":
-        pair = f"{reveal(auth.username or '')}:{reveal(auth.password or '')}"
-        return {"authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
-    if auth.scheme == "header":
-        return {auth.header or "authorization": reveal(auth.token or "")}
-    return {"authorization": f"Bearer {reveal(auth.token or '')}"}
+def _value(name: str, values: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any JSON value
+    if name not in values:
+        raise TargetError(f"{{{{{name}}}}} has no value")
+    return values[name]
 
 
-def describe(request: Request, built: httpx.Request, environment: Environment) -> Sent:
-    """What a report shows of a request."""
+def describe(request: Request, environment: Environment, values: Mapping[str, Any]) -> Sent:
+    """What a report shows of a request, of one that cannot be built, too."""
     redact = environment.redactor
-    hidden = set(_authorisation(environment.auth)) | {"authorization", "cookie"}
+    try:
+        built = build(request, environment, values)
+    except TargetError:
+        return Sent(request.method, redact(request.path), (), "", "")
+    hidden = private_headers(environment)
+    hidden |= {name.lower() for name, v in request.headers.items() if isinstance(v, Secret)}
     headers = tuple(
         (name, MASK if name.lower() in hidden else redact(value))
         for name, value in built.headers.multi_items()
         if name.lower() != "content-length"
     )
-    url = redact(without_user(str(built.url)))
-    body = redact(_readable(request, built))
-    return Sent(built.method, url, headers, body, _curl(request, url, headers, body))
-
-
-def without_user(url: str) -> str:
-    """An address without user and password."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
-def _readable(request: Request, built: httpx.Request) -> str:
+    url = redact(without_user(built.url))
     if request.multipart is not None:
-        fields = [f"{name}={reveal(v)}" for name, v in request.multipart.fields.items()]
+        parts = [f"{name}={redact(text)}" for name, text in _fields(request.multipart, values)]
         files = [f"{name}=@{path}" for name, path in request.multipart.files.items()]
-        return "\n".join((*fields, *files))
-    content = built.read()
+        body, of_curl = "\n".join((*parts, *files)), curl.parts(parts, files)
+    else:
+        body = redact(_readable(request, built.read()))
+        of_curl = curl.data(body, SHOWN_BODY)
+    command = curl.command(request, environment, url, headers, of_curl)
+    return Sent(built.method, url, headers, body[:SHOWN_BODY], command)
+
+
+def _readable(request: Request, content: bytes) -> str:
     if request.json is not None:
-        content = json.dumps(json.loads(content), ensure_ascii=False).encode()
-    return content.decode(errors="replace")[:SHOWN_BODY]
+        return json.dumps(json.loads(content), ensure_ascii=False)
+    return content.decode(errors="replace")
 
 
-def _curl(request: Request, url: str, headers: tuple[tuple[str, str], ...], body: str) -> str:
-    words = ["curl", "-sS", "-N", "-i"]
-    words += ["-X", request.method] if request.method not in ("GET", "POST") else []
-    for name, value in headers:
-        if name.lower() not in _OF_CURL and not _boundary(name, value):
-            words += ["-H", f"{name}: {value}"]
-    if request.multipart is not None:
-        for line in body.splitlines():
-            words += ["-F", line]
-    elif body:
-        words += ["--data-raw", body]
-    elif request.method == "POST":
-        words += ["-X", "POST"]
-    return shlex.join([*words, url])
-
-
-_OF_CURL = frozenset({"host", "accept", "user-agent", "connection"})
-
-
-def _boundary(name: str, value: str) -> bool:
-    return name.lower() == "content-type" and re.match(r"multipart/", value) is not None
+def without_user(url: httpx.URL) -> str:
+    """An address without user and password."""
+    return str(url.copy_with(userinfo=b""))

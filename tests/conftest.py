@@ -1,11 +1,11 @@
-"""Enables pytester for tests/; deselects, aloud, what needs a program that is not installed."""
+"""Deselects, aloud, the tests that need a program which is not installed."""
 
 import os
 import shutil
 
 import pytest
 
-pytest_plugins = ["pytester"]
+_MISSING = pytest.StashKey[dict[str, int]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -28,9 +28,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = kept
     config.hook.pytest_deselected(items=left_out)
     config.stash[_MISSING] = missing
-
-
-_MISSING = pytest.StashKey[dict[str, int]]()
 
 
 def pytest_terminal_summary(

@@ -1,0 +1,74 @@
+"""What the exceptions of the HTTP library mean, in words: the one place that knows them."""
+
+from __future__ import annotations
+
+import ssl
+
+from pytest_release.config.cases import Request
+from pytest_release.targets._httpx import H2Error, httpcore
+from pytest_release.targets.wire import Phase, Wire
+
+SHOWN = 300  # characters of a foreign message, which may quote what the server sent
+
+FAILURES = (
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.UnsupportedProtocol,
+    H2Error,
+    ValueError,  # a status of HTTP/2 that is no number
+    OSError,
+)
+
+
+def reason(error: Exception, wire: Wire, request: Request) -> str:
+    """Why an exchange failed, as the end of a sentence that names the request.
+
+    Args:
+        error: One of `FAILURES`.
+        wire: How far the exchange came.
+        request: Its bounds are named.
+    """
+    text = str(error)[:SHOWN]
+    match error:
+        case httpcore.TimeoutException() if wire.expired:
+            return f"timed out after {request.timeout_s:g} s while {wire.phase}"
+        case httpcore.TimeoutException():
+            return f"stalled for {request.stall_s:g} s while {wire.phase}"
+        case httpcore.ConnectError() if wire.phase is Phase.TLS:
+            return f"TLS was refused: {_tls_reason(error.__cause__, text)}"
+        case httpcore.ConnectError():
+            return f"cannot be reached: {_system_reason(error.__cause__, text)}"
+        case httpcore.NetworkError() | OSError():
+            return f"was cut off while {wire.phase}: {_system_reason(error.__cause__, text)}"
+        case _ if wire.phase in (Phase.WAITING, Phase.READING):
+            return _protocol_reason(text)
+        case _:
+            return f"cannot be sent: {text}"
+
+
+def _tls_reason(cause: BaseException | None, text: str) -> str:
+    match cause:
+        case ssl.SSLCertVerificationError():
+            return f"its certificate does not verify: {cause.verify_message}"
+        case ssl.SSLError() if cause.reason:
+            return cause.reason.replace("_", " ").lower()
+        case _:
+            return _system_reason(cause, text)
+
+
+def _system_reason(cause: BaseException | None, text: str) -> str:
+    return cause.strerror if isinstance(cause, OSError) and cause.strerror else text
+
+
+def _protocol_reason(text: str) -> str:
+    if "Receive buffer too long" in text:
+        return "sends a head, or a line between chunks, of more than 100 KB"
+    if "without sending a response" in text:
+        return "closed the connection without an answer"
+    if any(sign in text for sign in _CUT_OFF):
+        return f"was cut off: {text}"
+    return f"does not speak HTTP as it should: {text}"
+
+
+_CUT_OFF = ("peer closed connection", "Server disconnected", "StreamReset", "ConnectionTerminated")
