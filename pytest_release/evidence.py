@@ -17,6 +17,7 @@ from typing import Any
 import cattrs
 
 from pytest_release.errors import EvidenceError
+from pytest_release.hostile import visible
 from pytest_release.redaction import Redactor
 from pytest_release.sampling import Decision, Estimate, Sample
 
@@ -174,14 +175,17 @@ class Evidence:
         return dataclasses.replace(self, advisory=True, findings=findings)
 
     def explain(self) -> str:
-        """Every failure for a terminal: message, expected, received, then how to reproduce."""
+        """Every failure for a terminal: message, expected, received, then how to reproduce.
+
+        What the server sent is in it with its control characters as escapes.
+        """
         lines = [f"{self.name} ({self.case})"]
         for finding in self.failures:
             lines.append(f"  {finding.code}: {finding.message}")
             lines += [f"    expected: {finding.expected}"] if finding.expected else []
             lines += [f"    received: {finding.received}"] if finding.received else []
         lines += [f"  reproduce: {self.exchange.curl}"] if self.exchange else []
-        return "\n".join(lines)
+        return visible("\n".join(lines))
 
 
 _CONVERTER = cattrs.Converter(forbid_extra_keys=True)

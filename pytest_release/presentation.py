@@ -12,6 +12,7 @@ import pytest
 from pytest_html.basereport import BaseReport
 from pytest_metadata.plugin import metadata_key
 
+from pytest_release.bundle import PAGE
 from pytest_release.reporting import html, terminal
 from pytest_release.session import Session
 
@@ -44,7 +45,9 @@ class Presentation:
     def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
         """Our cells, escaped, in place of pytest-html's."""
         evidence = self._session.evidence_of(report)
-        cells[:] = html.row_cells(evidence, report.nodeid, report.outcome, getattr(report, "duration", 0.0))
+        cells[:] = html.row_cells(
+            evidence, report.nodeid, report.outcome, getattr(report, "duration", 0.0)
+        )
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -73,7 +76,16 @@ class Presentation:
         held = self._session
         if held.verdict is None:
             return
-        terminalreporter.section("release gates")
+        terminalreporter.section("release gates", "=")
         width = terminalreporter._tw.fullwidth  # noqa: SLF001 - pytest offers no other way
-        for line, markup in terminal.lines(held.verdict, held.sealed, held.failure, width):
-            terminalreporter.write_line(line, **markup)
+        for line in terminal.lines(held.verdict, width):
+            terminalreporter.write_line(line.text, **line.markup)
+        terminalreporter.write_line("")
+        if held.sealed is None:
+            terminalreporter.write_line(held.failure, red=True, bold=True)
+            return
+        terminalreporter.write_line(f"report     {held.sealed.folder / PAGE}")
+        terminalreporter.write_line(f"signed by  {held.sealed.fingerprint}")
+        if held.sealed.ephemeral:
+            text = "           an ephemeral key, made for this run: the signature proves nothing"
+            terminalreporter.write_line(text, yellow=True, bold=True)

@@ -226,13 +226,13 @@ def _judge_case(entry: Entry, evidence: Evidence | None) -> CaseVerdict:
 
 def _case_verdict(entry: Entry, evidence: Evidence | None) -> tuple[Verdict, str]:
     match entry.outcome:
-        case None:
-            return (Verdict.INCOMPLETE if entry.started else Verdict.NOT_RUN), entry.fate
+        case _ if evidence and evidence.failures:
+            # A test that looks away from its own evidence neither passes nor is skipped by that.
+            return Verdict.FAILED, evidence.failures[0].message
         case Outcome.FAILED:
             return Verdict.FAILED, entry.detail
-        case Outcome.PASSED if evidence and evidence.failures:
-            # A test that looked away from its own evidence does not pass by that.
-            return Verdict.FAILED, evidence.failures[0].message
+        case None:
+            return (Verdict.INCOMPLETE if entry.started else Verdict.NOT_RUN), entry.fate
         case Outcome.PASSED if evidence and evidence.warnings:
             return Verdict.WARNED, evidence.warnings[0].message
         case Outcome.PASSED if entry.reruns:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from pytest_release.evidence import Mark, Measurement
+from pytest_release.hostile import markup, one_line
 from pytest_release.reporting.figures import number
-from pytest_release.reporting.hostile import markup, one_line
 
 WIDTH = 640
 LEFT, RIGHT = 8, 8
@@ -66,8 +67,7 @@ def timeline_chart(timeline: Sequence[Mark]) -> str:
 def _gap(timeline: Sequence[Mark], top: float) -> str:
     if len(timeline) < 2:
         return ""
-    pairs = list(zip(timeline, timeline[1:], strict=False))
-    earlier, later = max(pairs, key=lambda pair: pair[1].at_ms - pair[0].at_ms)
+    earlier, later = max(pairwise(timeline), key=lambda pair: pair[1].at_ms - pair[0].at_ms)
     low, high = _x(earlier.at_ms, top), _x(later.at_ms, top)
     title = f"longest pause: {number(later.at_ms - earlier.at_ms)} ms"
     return (

@@ -11,10 +11,10 @@ from importlib import resources
 
 from pytest_release.config.environment import Environment
 from pytest_release.evidence import Evidence, ExchangeRecord, Finding, Measurement
+from pytest_release.hostile import markup, one_line
 from pytest_release.reporting import figures
 from pytest_release.reporting.charts import samples_chart, timeline_chart
-from pytest_release.reporting.hostile import markup, one_line
-from pytest_release.verdict import CaseVerdict, GateVerdict, RunVerdict
+from pytest_release.verdict import GateVerdict, RunVerdict
 
 MEANING = {
     "PASSED": "every required gate passed",
@@ -25,6 +25,7 @@ MEANING = {
 }
 FIGURES = ("latency_ms", "ttfb_ms")  # shown in a row, the first that was measured
 SHOWN_EVENTS = 60
+VERIFY = "pytest-release verify FOLDER --key PUBLIC_KEY"
 
 
 def title(environment: Environment) -> str:
@@ -65,8 +66,7 @@ def summary(run: RunVerdict) -> str:
             *(f"<div><dt>{name}</dt><dd>{markup(text)}</dd></div>" for name, text in facts),
             "</dl>",
             _gates(run.gates),
-            '<p class="how">Verify: <code>pytest-release verify FOLDER --key PUBLIC_KEY</code>, '
-            "where FOLDER is the one this page lies in.</p>",
+            f'<p class="how">Verify: <code>{VERIFY}</code>, with the folder of this page.</p>',
         )
     )
 
@@ -80,9 +80,10 @@ def _gates(gates: Iterable[GateVerdict]) -> str:
 def _gate(gate: GateVerdict) -> str:
     need = "required" if gate.required else "optional"
     measured = "<br>".join(markup(figures.threshold(t)) for t in gate.thresholds)
+    word, style = gate.verdict.replace("_", " "), gate.verdict.lower()
     return (
         f"<tr><td><b>{markup(gate.gate)}</b><small>{need}</small></td>"
-        f'<td><span class="badge {gate.verdict.lower()}">{gate.verdict.replace("_", " ")}</span></td>'
+        f'<td><span class="badge {style}">{word}</span></td>'
         f"<td>{markup(figures.counts(gate))}</td><td>{measured}</td>"
         f"<td>{_list(gate.reasons)}</td></tr>"
     )

@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from pytest_release.config.cases import Request
 from pytest_release.config.environment import Environment
 
-_BUFFERED = ("accept", "*/*"), ("connection", "keep-alive")  # what curl sends by itself
-
 
 def data(body: str, most: int) -> list[str]:
     """The words for a body; one of more than `most` characters must come from a file."""
@@ -39,14 +37,14 @@ def command(
         request: Says how it is sent.
         environment: Says whose certificates are believed.
         url: Without user and password.
-        headers: As sent; secrets masked.
+        headers: Those to name; secrets masked.
         body: From `data` or `parts`.
     """
     words = ["curl", "-sS", "-N", "-i", "--max-time", f"{request.timeout_s:g}"]
     words += _method(request.method, bool(body)) + _connection(request, environment, url)
     for name, value in headers:
-        if name.lower() != "host" and (name.lower(), value) not in _BUFFERED:
-            words += [] if value.startswith("multipart/") else ["-H", f"{name}: {value}"]
+        if name.lower() != "host" and not value.startswith("multipart/"):
+            words += ["-H", f"{name}: {value}"]
     return shlex.join([*words, *body, url])
 
 

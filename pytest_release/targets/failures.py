@@ -30,35 +30,36 @@ def reason(error: Exception, wire: Wire, request: Request) -> str:
         request: Its bounds are named.
     """
     text = str(error)[:SHOWN]
+    origin = error.args[0] if error.args else None  # httpcore wraps it and forgets the cause
     match error:
         case httpcore.TimeoutException() if wire.expired:
             return f"timed out after {request.timeout_s:g} s while {wire.phase}"
         case httpcore.TimeoutException():
             return f"stalled for {request.stall_s:g} s while {wire.phase}"
         case httpcore.ConnectError() if wire.phase is Phase.TLS:
-            return f"TLS was refused: {_tls_reason(error.__cause__, text)}"
+            return f"TLS was refused: {_tls_reason(origin, text)}"
         case httpcore.ConnectError():
-            return f"cannot be reached: {_system_reason(error.__cause__, text)}"
+            return f"cannot be reached: {_system_reason(origin, text)}"
         case httpcore.NetworkError() | OSError():
-            return f"was cut off while {wire.phase}: {_system_reason(error.__cause__, text)}"
+            return f"was cut off while {wire.phase}: {_system_reason(origin, text)}"
         case _ if wire.phase in (Phase.WAITING, Phase.READING):
             return _protocol_reason(text)
         case _:
             return f"cannot be sent: {text}"
 
 
-def _tls_reason(cause: BaseException | None, text: str) -> str:
-    match cause:
+def _tls_reason(origin: object, text: str) -> str:
+    match origin:
         case ssl.SSLCertVerificationError():
-            return f"its certificate does not verify: {cause.verify_message}"
-        case ssl.SSLError() if cause.reason:
-            return cause.reason.replace("_", " ").lower()
+            return f"certificate verify failed: {origin.verify_message}"
+        case ssl.SSLError() if origin.reason:
+            return origin.reason.replace("_", " ").lower()
         case _:
-            return _system_reason(cause, text)
+            return _system_reason(origin, text)
 
 
-def _system_reason(cause: BaseException | None, text: str) -> str:
-    return cause.strerror if isinstance(cause, OSError) and cause.strerror else text
+def _system_reason(origin: object, text: str) -> str:
+    return origin.strerror if isinstance(origin, OSError) and origin.strerror else text
 
 
 def _protocol_reason(text: str) -> str:

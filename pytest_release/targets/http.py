@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 from pytest_release.config.cases import Request
@@ -21,10 +22,11 @@ from pytest_release.sampling import Sample
 from pytest_release.targets._httpx import httpcore, httpx
 from pytest_release.targets.busy import Heartbeat
 from pytest_release.targets.content import ContentError, Decoder
-from pytest_release.targets.outgoing import Sent, build, describe, without_user
+from pytest_release.targets.failures import FAILURES, reason
+from pytest_release.targets.outgoing import Sent, build, describe, private_headers
+from pytest_release.targets.redirects import Trail
 from pytest_release.targets.wire import TimedBackend, Wire
 
-MOST_REDIRECTS = 5
 SHOWN_HEADERS = 100
 SHOWN_HEADER = 2_000  # characters of a header's value that are kept
 
@@ -42,11 +44,15 @@ class Exchange:
         headers: At most `SHOWN_HEADERS`, values cut.
         body: Decoded; empty when the chunks were handed to a callback.
         accept_encoding: What the request asked for.
+        content_bytes: Bytes of decoded body, kept or handed over.
         wire_bytes: Bytes of the connection, head included.
-        ttfb: The first byte of the answer, of whatever it is part; an interim answer (103) counts,
-            as it does for curl.
-        first_body: The first byte of the body; None when there was none.
-        total: The last byte, or the moment the exchange was given up.
+        dns_ms: Resolving the name; like the next two, before the clock starts.
+        connect_ms: The TCP connection, unsuccessful addresses included.
+        tls_ms: The TLS handshake; None without TLS.
+        ttfb: The first byte of the final answer's status line. An interim answer (103) in front of
+            it does not count, though it does for curl; with HTTP/2 it is the whole head.
+        first_body: The first byte of the body, decodable or not; None when there was none.
+        total: The end of the answer, or the moment the exchange was given up.
         broken: What went wrong after the head, in one sentence; None when nothing did.
         lingered: The time that the callback gave the rest of the answer ran out.
     """
@@ -57,6 +63,7 @@ class Exchange:
     headers: tuple[tuple[str, str], ...]
     body: bytes
     accept_encoding: str
+    content_bytes: int
     wire_bytes: int
     dns_ms: float | None
     connect_ms: float | None
@@ -88,6 +95,11 @@ class HttpTarget:
         self._tls = tls_context(environment)
         self._heartbeat = Heartbeat()
 
+    @cached_property
+    def _tls_http2(self) -> ssl.SSLContext:
+        """A context of its own: httpcore sets on it which protocols are offered."""
+        return tls_context(self._environment)
+
     def __enter__(self) -> Self:
         return self
 
@@ -96,7 +108,11 @@ class HttpTarget:
 
     def describe(self, request: Request, values: Mapping[str, Any]) -> Sent:
         """What a report shows of a request that had no answer."""
-        return describe(request, build(request, self._environment, values), self._environment)
+        try:
+            built = build(request, self._environment, values)
+        except TargetError:
+            return Sent(request.method, self._environment.redactor(request.path), (), "", "")
+        return describe(request, built, self._environment, values)
 
     def send(
         self,
@@ -105,6 +121,8 @@ class HttpTarget:
         on_chunk: OnChunk | None = None,
     ) -> Exchange:
         """Send a request and read the answer to its end.
+
+        Where redirects are followed, all figures are those of the last request.
 
         Args:
             request: As the case declares it.
@@ -115,90 +133,84 @@ class HttpTarget:
         Raises:
             TargetError: There was no answer.
         """
-        built = build(request, self._environment, values or {})
-        sent = describe(request, built, self._environment)
-        deadline = time.monotonic_ns() + int(request.timeout_s * 1e9)
+        environment, values = self._environment, values or {}
+        built = build(request, environment, values)
+        sent = describe(request, built, environment, values)
+        tls = self._tls_http2 if request.http2 else self._tls
+        trail = Trail(built, private_headers(environment), environment.redactor)
+        deadline_ns = time.monotonic_ns() + int(request.timeout_s * 1e9)
         with self._heartbeat:
-            for _ in range(MOST_REDIRECTS + 1):
-                wire = Wire(self._heartbeat, deadline)
-                once = _Once(self._environment, request, sent, wire, self._tls)
-                exchange, location = once.run(built, on_chunk)
-                if location is None:
-                    return exchange
-                built = _follow(built, location)
-        shown = f"{sent.method} {sent.url}"
-        raise TargetError(f"{shown} redirects more than {MOST_REDIRECTS} times, last to {location}")
+            while True:
+                wire = Wire(self._heartbeat, deadline_ns)
+                with httpcore.ConnectionPool(
+                    ssl_context=tls, http2=request.http2, network_backend=TimedBackend(wire)
+                ) as pool:
+                    answer = _Answer(request, trail, wire, environment)
+                    answer.await_head(pool)
+                    if not (request.follow_redirects and answer.redirects()):
+                        return answer.exchange(sent, answer.read(on_chunk))
 
 
-class _Once:
-    """One request on one connection."""
+class _BrokenError(Exception):
+    """The answer broke off behind its head; the text says how."""
+
+
+class _Answer:
+    """What comes back to one request on one connection."""
 
     def __init__(
-        self,
-        environment: Environment,
-        request: Request,
-        sent: Sent,
-        wire: Wire,
-        tls: ssl.SSLContext,
+        self, request: Request, trail: Trail, wire: Wire, environment: Environment
     ) -> None:
-        self._environment = environment
         self._request = request
-        self._sent = sent
+        self._trail = trail
         self._wire = wire
-        self._tls = tls
+        self._redact = environment.redactor
         self._body = bytearray()
         self._size = 0
-        self._first_body: int | None = None
-        self._lingering = False
-        self._stopped = False
+        self._first_body_ns: int | None = None
+        self._lingering = self._lingered = self._stopped = False
 
-    def run(self, built: httpx.Request, on_chunk: OnChunk | None) -> tuple[Exchange, str | None]:
-        """The exchange, and where it redirects to if that is to be followed."""
-        with httpcore.ConnectionPool(
-            ssl_context=self._tls,
-            http2=self._request.http2,
-            network_backend=TimedBackend(self._wire),
-        ) as pool:
-            answer = self._head(pool, built)
-            headers = _headers(answer.headers)
-            location = dict(headers).get("location")
-            if self._request.follow_redirects and answer.status in (301, 302, 303, 307, 308):
-                return self._exchange(answer, headers, None), location
-            broken = self._read(answer, dict(headers).get("content-encoding", ""), on_chunk)
-            return self._exchange(answer, headers, broken), None
+    def await_head(self, pool: httpcore.ConnectionPool) -> None:
+        """Send the request, wait for the final answer's head.
 
-    def _head(self, pool: httpcore.ConnectionPool, built: httpx.Request) -> httpcore.Response:
-        url = built.url
+        Raises:
+            TargetError: None came.
+        """
+        built = self._trail.request
         timeouts = dict.fromkeys(("connect", "read", "write", "pool"), self._request.stall_s)
+        url = httpcore.URL(
+            scheme=built.url.raw_scheme,
+            host=built.url.raw_host,
+            port=built.url.port,
+            target=built.url.raw_path,
+        )
         try:
-            return pool.handle_request(
+            self._answer = pool.handle_request(
                 httpcore.Request(
                     built.method,
-                    httpcore.URL(
-                        scheme=url.raw_scheme,
-                        host=url.raw_host,
-                        port=url.port,
-                        target=url.raw_path,
-                    ),
+                    url,
                     headers=built.headers.raw,
                     content=built.read(),
                     extensions={"timeout": timeouts},
                 )
             )
-        except _FAILURES as error:
-            reason = self._reason(error)
-            raise TargetError(f"{self._sent.method} {self._sent.url}: {reason}") from None
+        except FAILURES as error:
+            raise TargetError(f"{self._trail}: {self._reason(error)}") from None
+        self._version = self._answer.extensions["http_version"].decode("latin-1")
+        self._wire.answered(self._version)
 
-    def _read(
-        self, answer: httpcore.Response, encoding: str, on_chunk: OnChunk | None
-    ) -> str | None:
+    def redirects(self) -> bool:
+        """Whether there is a next request on the trail."""
+        return self._trail.follow(self._answer.status, self._header(b"location"))
+
+    def read(self, on_chunk: OnChunk | None) -> str | None:
         """Read the body; returns what broke it, in one sentence."""
         take = on_chunk or self._keep
         try:
-            decoder = Decoder(encoding)
-            for chunk in answer.iter_stream():
+            decoder = Decoder(self._header(b"content-encoding") or "")
+            for chunk in self._chunks():
                 at = self._wire.last_read_ns
-                self._first_body = self._first_body or at
+                self._first_body_ns = self._first_body_ns or at
                 for piece in decoder.feed(chunk):
                     self._take(piece, self._wire.sample(at), take)
                     if self._stopped:
@@ -206,11 +218,19 @@ class _Once:
                     if self._size > self._request.max_bytes:
                         return f"its body has more than {self._request.max_bytes} bytes"
             decoder.finish()
-        except ContentError as error:
-            return str(error)
-        except _FAILURES as error:
-            return None if self._lingering and self._wire.expired else self._reason(error)
+        except (_BrokenError, ContentError) as error:
+            self._lingered = self._lingering and self._wire.expired
+            return None if self._lingered else str(error)
         return None
+
+    def _chunks(self) -> Iterator[bytes]:
+        try:
+            yield from self._answer.iter_stream()
+        except FAILURES as error:
+            raise _BrokenError(self._reason(error)) from None
+
+    def _reason(self, error: Exception) -> str:
+        return self._redact(reason(error, self._wire, self._request))
 
     def _take(self, piece: bytes, at: Sample, take: OnChunk) -> None:
         self._size += len(piece)
@@ -224,95 +244,36 @@ class _Once:
     def _keep(self, piece: bytes, _: Sample) -> None:
         self._body += piece
 
-    def _exchange(
-        self,
-        answer: httpcore.Response,
-        headers: tuple[tuple[str, str], ...],
-        broken: str | None,
-    ) -> Exchange:
+    def _header(self, name: bytes) -> str | None:
+        found = (value for key, value in self._answer.headers if key.lower() == name)
+        return next((value.decode("latin-1") for value in found), None)
+
+    def exchange(self, sent: Sent, broken: str | None) -> Exchange:
+        """All that is known, after the body has been read."""
         wire = self._wire
-        ended = time.monotonic_ns() if broken or self._lingering else wire.last_read_ns
-        version = answer.extensions.get("http_version", b"HTTP/1.1").decode()
-        first_body = None if self._first_body is None else wire.sample(self._first_body)
+        given_up = broken or self._lingered or self._stopped
+        first_body = None if self._first_body_ns is None else wire.sample(self._first_body_ns)
         return Exchange(
-            sent=self._sent,
-            status=answer.status,
-            http_version=version,
-            headers=headers,
+            sent=sent,
+            status=self._answer.status,
+            http_version=self._version,
+            headers=tuple(
+                (name.decode("latin-1").lower()[:200], value.decode("latin-1")[:SHOWN_HEADER])
+                for name, value in self._answer.headers[:SHOWN_HEADERS]
+            ),
             body=bytes(self._body),
             accept_encoding=self._request.accept_encoding,
+            content_bytes=self._size,
             wire_bytes=wire.bytes_in,
             dns_ms=wire.dns_ms,
             connect_ms=wire.connect_ms,
             tls_ms=wire.tls_ms,
             ttfb=wire.sample(wire.first_read_ns),
             first_body=first_body,
-            total=wire.sample(ended),
+            total=wire.sample(time.monotonic_ns() if given_up else wire.last_read_ns),
             broken=broken,
-            lingered=self._lingering and wire.expired and not self._stopped,
+            lingered=self._lingered,
         )
-
-    def _reason(self, error: Exception) -> str:
-        """What a foreign exception means, in words: the one place that knows them."""
-        request, wire = self._request, self._wire
-        text = self._environment.redactor(str(error))
-        match error:
-            case httpcore.TimeoutException() if wire.expired:
-                phase = "connecting" if not wire.started_ns else "its answer was complete"
-                return f"timed out after {request.timeout_s:g} s before {phase}"
-            case httpcore.ConnectTimeout():
-                return f"no connection within {request.stall_s:g} s"
-            case httpcore.TimeoutException():
-                return f"stalled: no byte for {request.stall_s:g} s"
-            case httpcore.ConnectError() if "SSL" in text or "certificate" in text:
-                return f"TLS was refused: {_tls_reason(text)}"
-            case httpcore.ConnectError():
-                return f"cannot be reached: {text}"
-            case httpcore.RemoteProtocolError():
-                return _protocol_reason(text)
-            case _:
-                return f"the connection broke: {text or type(error).__name__}"
-
-
-_FAILURES = (
-    httpcore.TimeoutException,
-    httpcore.NetworkError,
-    httpcore.ProtocolError,
-    httpcore.UnsupportedProtocol,
-    OSError,
-)
-
-
-def _tls_reason(text: str) -> str:
-    """OpenSSL's sentence without its brackets and source line."""
-    return text.partition("] ")[2].partition(" (_ssl.c")[0] or text
-
-
-def _protocol_reason(text: str) -> str:
-    if "Receive buffer too long" in text or "max_incomplete_event_size" in text:
-        return "its head has more than 100 KB"
-    if "without sending a response" in text:
-        return "closed the connection without an answer"
-    if "peer closed connection" in text or "incomplete" in text:
-        return f"was cut off: {text}"
-    return f"does not speak HTTP as it should: {text}"
-
-
-def _headers(raw: list[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
-    return tuple(
-        (name.decode("latin-1").lower()[:200], value.decode("latin-1")[:SHOWN_HEADER])
-        for name, value in raw[:SHOWN_HEADERS]
-    )
-
-
-def _follow(built: httpx.Request, location: str | None) -> httpx.Request:
-    if not location:
-        raise TargetError(f"{without_user(str(built.url))} redirects without saying where to")
-    url = built.url.join(location)
-    headers = {name: built.headers[name] for name in ("accept", "user-agent", "accept-encoding")}
-    if (url.scheme, url.host, url.port) == (built.url.scheme, built.url.host, built.url.port):
-        headers |= {n: v for n, v in built.headers.items() if n == "authorization"}
-    return httpx.Request("GET", url, headers=headers)
 
 
 def tls_context(environment: Environment) -> ssl.SSLContext:
@@ -334,11 +295,16 @@ def tls_context(environment: Environment) -> ssl.SSLContext:
 
 
 def connect(environment: Environment) -> httpx.Client:
-    """A client for a user's own tests: base URL, authorisation, TLS, and no proxy variables."""
+    """A client for a user's own tests: base URL, authorisation, TLS, and no proxy variables.
+
+    Raises:
+        ConfigError: As `tls_context`.
+        TargetError: The environment has no address, or one that cannot be used.
+    """
     probe = build(Request("GET", "/"), environment, {})
     authorised = {n: v for n, v in probe.headers.items() if n not in ("host", "accept-encoding")}
     return httpx.Client(
-        base_url=environment.base_url or "",
+        base_url=httpx.URL(environment.base_url or "").copy_with(userinfo=b""),
         headers=authorised,
         verify=tls_context(environment),
         trust_env=False,

@@ -136,17 +136,15 @@ def _text(template: str | Secret, values: Mapping[str, Any]) -> str:
 
 def _value(name: str, values: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any JSON value
     if name not in values:
-        raise TargetError(f"{{{{{name}}}}} has no value")
+        raise TargetError(f"{{{{{name}}}}} has no value: no case captured it")
     return values[name]
 
 
-def describe(request: Request, environment: Environment, values: Mapping[str, Any]) -> Sent:
-    """What a report shows of a request, of one that cannot be built, too."""
+def describe(
+    request: Request, built: httpx.Request, environment: Environment, values: Mapping[str, Any]
+) -> Sent:
+    """What a report shows of a request that was built with these values."""
     redact = environment.redactor
-    try:
-        built = build(request, environment, values)
-    except TargetError:
-        return Sent(request.method, redact(request.path), (), "", "")
     hidden = private_headers(environment)
     hidden |= {name.lower() for name, v in request.headers.items() if isinstance(v, Secret)}
     headers = tuple(
@@ -154,16 +152,20 @@ def describe(request: Request, environment: Environment, values: Mapping[str, An
         for name, value in built.headers.multi_items()
         if name.lower() != "content-length"
     )
-    url = redact(without_user(built.url))
     if request.multipart is not None:
-        parts = [f"{name}={redact(text)}" for name, text in _fields(request.multipart, values)]
+        fields = [f"{name}={redact(text)}" for name, text in _fields(request.multipart, values)]
         files = [f"{name}=@{path}" for name, path in request.multipart.files.items()]
-        body, of_curl = "\n".join((*parts, *files)), curl.parts(parts, files)
+        body, of_curl = "\n".join((*fields, *files)), curl.parts(fields, files)
     else:
         body = redact(_readable(request, built.read()))
         of_curl = curl.data(body, SHOWN_BODY)
-    command = curl.command(request, environment, url, headers, of_curl)
+    url = redact(without_user(built.url))
+    telling = [(n, v) for n, v in headers if (n.lower(), v) not in _SENT_BY_CURL]
+    command = curl.command(request, environment, url, telling, of_curl)
     return Sent(built.method, url, headers, body[:SHOWN_BODY], command)
+
+
+_SENT_BY_CURL = {("accept", "*/*"), ("user-agent", AGENT)}  # the same, or as good
 
 
 def _readable(request: Request, content: bytes) -> str:

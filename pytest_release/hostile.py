@@ -1,7 +1,7 @@
-"""Texts that a remote server sent, made harmless and visible.
+r"""Texts that a remote server sent, made harmless and visible.
 
 What could steer a terminal, reorder a line or break a document is written as its escape:
-``\\x1b``, ``\\u202e``. Ordinary text, in any script, stays as it is.
+``\x1b``, ``\u202e``. Ordinary text, in any script, stays as it is.
 """
 
 from __future__ import annotations

@@ -1,0 +1,40 @@
+"""Exchanges start in turn, so that one's preparation is not part of another's first byte.
+
+Building a request and connecting costs the interpreter milliseconds, during which no other thread
+learns that its answer has come. Whoever starts therefore holds the turn until its first byte is
+there, but not longer than `HOLD_S`: a slow server must not make the others wait for it. Reading
+what comes after that overlaps freely.
+"""
+
+from __future__ import annotations
+
+import time
+from threading import Condition
+
+HOLD_S = 0.05
+
+
+class Turns:
+    """Hands the turn from one exchange to the next."""
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._holder: object | None = None
+        self._until = 0.0
+
+    def take(self) -> object:
+        """Wait for the turn; returns what `give` asks for."""
+        turn = object()
+        with self._changed:
+            while self._holder is not None and (left := self._until - time.monotonic()) > 0:
+                self._changed.wait(left)
+            self._holder = turn
+            self._until = time.monotonic() + HOLD_S
+        return turn
+
+    def give(self, turn: object) -> None:
+        """Pass the turn on, if it is still this one's."""
+        with self._changed:
+            if self._holder is turn:
+                self._holder = None
+                self._changed.notify()
