@@ -29,6 +29,7 @@ from pytest_release.targets.wire import TimedBackend, Wire
 
 SHOWN_HEADERS = 100
 SHOWN_HEADER = 2_000  # characters of a header's value that are kept
+SHOWN_BODY = 4_000  # bytes of body that are kept where a callback takes it
 
 OnChunk = Callable[[bytes, Sample], float | None]
 
@@ -42,7 +43,7 @@ class Exchange:
         status: Of the final answer.
         http_version: ``HTTP/1.1`` or ``HTTP/2``.
         headers: At most `SHOWN_HEADERS`, values cut.
-        body: Decoded; empty when the chunks were handed to a callback.
+        body: Decoded; of one that was handed to a callback, the first `SHOWN_BODY` bytes.
         accept_encoding: What the request asked for.
         content_bytes: Bytes of decoded body, kept or handed over.
         wire_bytes: Bytes of the connection, head included.
@@ -205,14 +206,13 @@ class _Answer:
 
     def read(self, on_chunk: OnChunk | None) -> str | None:
         """Read the body; returns what broke it, in one sentence."""
-        take = on_chunk or self._keep
         try:
             decoder = Decoder(self._header(b"content-encoding") or "")
             for chunk in self._chunks():
                 at = self._wire.last_read_ns
                 self._first_body_ns = self._first_body_ns or at
                 for piece in decoder.feed(chunk):
-                    self._take(piece, self._wire.sample(at), take)
+                    self._take(piece, at, on_chunk)
                     if self._stopped:
                         return None
                     if self._size > self._request.max_bytes:
@@ -232,17 +232,18 @@ class _Answer:
     def _reason(self, error: Exception) -> str:
         return self._redact(reason(error, self._wire, self._request))
 
-    def _take(self, piece: bytes, at: Sample, take: OnChunk) -> None:
+    def _take(self, piece: bytes, at_ns: int, on_chunk: OnChunk | None) -> None:
         self._size += len(piece)
-        seconds = take(piece, at)
+        if on_chunk is None:
+            self._body += piece
+            return
+        self._body += piece[: max(SHOWN_BODY - len(self._body), 0)]
+        seconds = on_chunk(piece, self._wire.sample(at_ns))
         if seconds is not None and not self._lingering:
             self._lingering = True
             self._stopped = seconds == 0
-            ends = time.monotonic_ns() + int(seconds * 1e9)
-            self._wire.deadline_ns = min(self._wire.deadline_ns, ends)
-
-    def _keep(self, piece: bytes, _: Sample) -> None:
-        self._body += piece
+            ends_ns = time.monotonic_ns() + int(seconds * 1e9)
+            self._wire.deadline_ns = min(self._wire.deadline_ns, ends_ns)
 
     def _header(self, name: bytes) -> str | None:
         found = (value for key, value in self._answer.headers if key.lower() == name)
