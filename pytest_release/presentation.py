@@ -12,6 +12,7 @@ import pytest
 from pytest_html.basereport import BaseReport
 from pytest_metadata.plugin import metadata_key
 
+from pytest_release.atomic import write_bytes
 from pytest_release.bundle import PAGE
 from pytest_release.reporting import html, terminal
 from pytest_release.session import Session
@@ -58,6 +59,11 @@ class Presentation:
             extra = {"name": "", "format_type": "html", "content": content, "extension": "html"}
             report.extras = [*getattr(report, "extras", []), extra]  # type: ignore[attr-defined]
 
+    def pytest_html_results_table_html(self, report: pytest.TestReport, data: list[str]) -> None:
+        """Leave out a log that only repeats the evidence above it."""
+        if self._session.evidence_of(report) is not None and not report.sections:
+            data.clear()
+
     def pytest_html_results_summary(self, prefix: list[str]) -> None:
         """The verdict and the gates on top of the page."""
         if self._session.verdict is not None:
@@ -65,8 +71,13 @@ class Presentation:
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
-        """The page is written by now; its writer would only say where it was before the rename."""
+        """Lock the page, which is written by now, and keep its writer from naming it.
+
+        The writer knows only the folder's name before the rename.
+        """
         yield
+        page = self._session.bundle.staging / PAGE
+        write_bytes(page, html.locked(page.read_text(encoding="utf-8")).encode())
         for plugin in session.config.pluginmanager.get_plugins():
             if isinstance(plugin, BaseReport):
                 session.config.pluginmanager.unregister(plugin)

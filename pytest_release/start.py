@@ -127,6 +127,7 @@ def _register_session(
     tools = {"python": platform.python_version()} | {name: version(name) for name in TOOLS}
     order = Order(environment, casebook, suites, config.getoption("release_version"), tools)
     session = Session(config, order, bundle, sandbox)
+    # Of two trylast wrappers the later is the inner: the page is locked before it is signed.
     config.pluginmanager.register(session, "release-session")
     config.pluginmanager.register(Presentation(session), "release-presentation")
 

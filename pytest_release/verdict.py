@@ -351,7 +351,7 @@ def _against_gates(gates: Sequence[GateVerdict]) -> Iterator[Objection]:
         return
     for gate in gates:
         ran = gate.verdict is not Verdict.NOT_RUN
-        reason = f"{gate.gate} is {gate.verdict}"
+        reason = ": ".join((f"{gate.gate} is {gate.verdict}", *gate.reasons[:1]))
         if gate.required and gate.verdict is not Verdict.PASSED:
             yield (gate.verdict if ran else Verdict.INCOMPLETE), reason
         elif ran and gate.verdict is not Verdict.PASSED:

@@ -112,7 +112,7 @@ def record(exchange: Exchange) -> ExchangeRecord:
         http_version=exchange.http_version,
         response_headers=exchange.headers,
         response_body=exchange.body[:SHOWN_BODY].decode(errors="replace"),
-        body_bytes=len(exchange.body),
+        body_bytes=exchange.content_bytes,
         dns_ms=exchange.dns_ms,
         connect_ms=exchange.connect_ms,
         tls_ms=exchange.tls_ms,

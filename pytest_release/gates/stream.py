@@ -13,6 +13,7 @@ Beside them ``gap_ms``, the longest pause between two events, and ``total_ms``.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -20,7 +21,7 @@ from pytest_release.config.cases import Case
 from pytest_release.config.environment import GatePolicy
 from pytest_release.errors import TargetError
 from pytest_release.evidence import SHOWN_MARKS, Evidence, Mark
-from pytest_release.gates._observation import Observation, measure_with, record
+from pytest_release.gates._observation import SHOWN_BODY, Observation, measure_with, record
 from pytest_release.gates._stream import Arrival, Contract, Stream, name_of
 from pytest_release.sampling import Sample
 from pytest_release.targets.events import EventParser
@@ -65,6 +66,7 @@ class _Reader:
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
         self.parser = EventParser()
+        self.excerpt = b""  # of the body; all of it where the answer is a refusal
         self.arrivals: list[Arrival] = []
         self.ended: Sample | None = None
         self.given_up = ""
@@ -76,7 +78,7 @@ class _Reader:
         if self.ended is not None and exchange.lingered:
             open_after = (exchange.total.value - self.ended.value) / 1000
         return Stream(
-            exchange=exchange,
+            exchange=replace(exchange, body=self.excerpt),
             arrivals=tuple(self.arrivals),
             unfinished=self.parser.unfinished and not self.given_up,
             invalid_utf8=self.parser.invalid_utf8,
@@ -86,6 +88,7 @@ class _Reader:
 
     def _chunk(self, data: bytes, at: Sample) -> float | None:
         """Take a chunk; returns the seconds that the stream has left, None for its own bound."""
+        self.excerpt += data[: SHOWN_BODY - len(self.excerpt)]
         try:
             events = self.parser.feed(data, at)
         except TargetError as error:
