@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_release.errors import EvidenceError
@@ -106,7 +106,6 @@ def test_what_is_no_evidence_is_refused(value: Any, reason: str) -> None:  # noq
         from_json(value)
 
 
-@settings(max_examples=60)
 @given(
     part=st.sampled_from(sorted(to_json(FULL))),
     value=st.recursive(

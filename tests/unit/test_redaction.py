@@ -12,7 +12,7 @@ from collections.abc import Callable
 from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_release.redaction import MASK, Redactor, Secret, basic_credentials, reveal
@@ -153,7 +153,6 @@ def test_a_redactor_does_not_show_what_it_hides() -> None:
     assert repr(Redactor(frozenset(["hunter2", "other"]))) == "Redactor(2 values)"
 
 
-@settings(max_examples=100)
 @given(
     secrets=st.frozensets(st.text("ab/ '\"é", min_size=4, max_size=8), max_size=3),
     text=st.lists(st.text("ab/ '\"é+%", max_size=9), max_size=4),

@@ -7,7 +7,7 @@ import random
 import re
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pytest_release.errors import EvidenceError
@@ -223,7 +223,6 @@ SAMPLES = st.lists(
 CONFIDENCE = st.floats(0.01, 0.999)
 
 
-@settings(max_examples=60)
 @given(samples=SAMPLES, confidence=CONFIDENCE, share=st.floats(0.01, 1))
 def test_an_estimate_lies_in_its_interval(
     samples: list[Sample], confidence: float, share: float
@@ -234,7 +233,6 @@ def test_an_estimate_lies_in_its_interval(
         assert min(s.low for s in samples) <= estimate.value <= max(s.high for s in samples)
 
 
-@settings(max_examples=60)
 @given(samples=SAMPLES, confidence=CONFIDENCE, wider=st.floats(0.001, 1e3))
 def test_uncertainty_only_grows(samples: list[Sample], confidence: float, wider: float) -> None:
     """With the clocks' error and with the confidence; it shrinks with more of the same samples."""
@@ -252,7 +250,6 @@ def test_uncertainty_only_grows(samples: list[Sample], confidence: float, wider:
     assert more.high - more.low <= width + 1e-9 * max(width, 1)
 
 
-@settings(max_examples=60)
 @given(values=st.lists(NUMBERS, min_size=1, max_size=20), share=st.floats(0.01, 1))
 def test_enough_values_do_not_exceed_a_percentile(values: list[float], share: float) -> None:
     """At least the share of them, and no smaller value would do."""
@@ -264,7 +261,6 @@ def test_enough_values_do_not_exceed_a_percentile(values: list[float], share: fl
     assert sum(value < found for value in values) < share * len(values)
 
 
-@settings(max_examples=60)
 @given(low=NUMBERS, width=st.floats(0, 1e6), limit=NUMBERS, looser=st.floats(0, 1e6))
 def test_a_looser_limit_is_never_harder_to_keep(
     low: float, width: float, limit: float, looser: float

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_release.config.casebook import Casebook, declarative_gates, load_casebook, slug
@@ -246,7 +246,6 @@ def test_a_name_becomes_a_readable_id(name: str, expected: str) -> None:
     assert slug(name) == expected
 
 
-@settings(max_examples=50)
 @given(name=st.text(min_size=1, max_size=20))
 def test_an_id_is_safe_whatever_the_name(name: str) -> None:
     """No name can break out of a node id, a path, HTML or a terminal."""
@@ -441,7 +440,6 @@ def test_the_shipped_cases_are_right() -> None:
     assert "cases/hifate/pixel.png" in book.digests
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(secret=st.text(st.characters(exclude_categories=["C", "Z"]), min_size=4, max_size=20))
 def test_no_secret_is_seen(load: Load, secret: str) -> None:
     """Neither in str nor repr nor after a pickle; expectations are compared in plain."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_release.config import document
@@ -368,7 +368,6 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(value=st.dictionaries(st.sampled_from(["a", "b", "c d"]), JSON, max_size=3))
 def test_what_a_dumper_writes_is_read_back(tmp_path: Path, value: dict[str, Any]) -> None:
     """Any JSON value survives YAML, whichever way PyYAML chooses to quote it."""
@@ -377,7 +376,6 @@ def test_what_a_dumper_writes_is_read_back(tmp_path: Path, value: dict[str, Any]
     assert load_document(write(tmp_path, x=text)).value == value
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text("ab:{}[]&*<>!|-#'\" \n\t%@,?~\\0$", max_size=40) | st.binary(max_size=20))
 def test_any_bytes_are_read_or_refused(tmp_path: Path, text: str | bytes) -> None:
     """Whatever stands in a file, nothing but a ConfigError comes of it."""

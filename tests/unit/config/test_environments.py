@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_release.config.environment import (
@@ -277,7 +277,6 @@ def test_the_password_of_an_address_is_masked(load: Load) -> None:
     assert "abc-word" not in repr(environment)
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(secret=st.text(st.characters(exclude_categories=["C", "Z"]), min_size=4, max_size=20))
 def test_no_secret_is_seen(load: Load, secret: str) -> None:
     """Neither in str nor repr nor after a pickle, nor of any part of an environment."""

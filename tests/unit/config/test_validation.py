@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -354,7 +354,6 @@ FIELDS = [
 ]
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(secret=SECRETS, field=st.sampled_from(FIELDS))
 def test_no_message_shows_a_secret(
     tmp_path: Path, secret: str, field: tuple[str, str, str]
