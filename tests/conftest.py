@@ -18,7 +18,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if os.environ.get("RELEASE_TESTS_NEED") == "all":
         return
     missing: dict[str, int] = {}
-    kept, left_out = [], []
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
     for item in items:
         programs = [name for marker in item.iter_markers("needs") for name in marker.args]
         absent = [name for name in programs if shutil.which(name) is None]
