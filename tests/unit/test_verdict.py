@@ -268,6 +268,7 @@ def test_a_threshold_is_compared_with_its_figure(
     assert judged.estimate is not None
     assert (judged.decision, judged.estimate.value) == (decision, value)
     assert (judged.case, judged.samples) == (case, samples)
+    assert (judged.reason == "") == (decision is Decision.KEPT)
     assert judged.limit == (400 if (case, name) == ("c", "ttfb_ms") else limit)
 
 
