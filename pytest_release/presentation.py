@@ -14,6 +14,7 @@ from pytest_metadata.plugin import metadata_key
 
 from pytest_release.atomic import write_bytes
 from pytest_release.bundle import PAGE
+from pytest_release.hostile import visible
 from pytest_release.reporting import html, terminal
 from pytest_release.session import Session
 
@@ -60,7 +61,8 @@ class Presentation:
             report.extras = [*getattr(report, "extras", []), extra]  # type: ignore[attr-defined]
 
     def pytest_html_results_table_html(self, report: pytest.TestReport, data: list[str]) -> None:
-        """Leave out a log that only repeats the evidence above it."""
+        """Leave out a log that only repeats the evidence above it; disarm any other."""
+        data[:] = [visible(line) for line in data]
         if self._session.evidence_of(report) is not None and not report.sections:
             data.clear()
 
