@@ -83,8 +83,14 @@ def measure() -> Callable[..., Evidence]:
 
 @pytest.fixture(scope="session")
 def hifate() -> Mapping[str, Case]:
-    """The shipped cases of hifate by id, without the limits that depend on this machine."""
-    return {case.id: without_limits(case) for case in load_casebook(FIXTURES, "hifate", {}).cases}
+    """The shipped cases of hifate by id."""
+    return {case.id: case for case in load_casebook(FIXTURES, "hifate", {}).cases}
+
+
+@pytest.fixture(scope="session")
+def patient_hifate(hifate: Mapping[str, Case]) -> Mapping[str, Case]:
+    """The same without limits that depend on this machine."""
+    return {name: without_limits(case) for name, case in hifate.items()}
 
 
 def without_limits(case: Case) -> Case:

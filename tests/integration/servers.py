@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import sys
@@ -20,6 +21,7 @@ def httpbin(listener: socket.socket) -> None:
     """httpbin under werkzeug."""
     from werkzeug.serving import make_server
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     host, port = listener.getsockname()
     app = import_module("httpbin").app
     make_server(host, port, app, threaded=True, fd=listener.fileno()).serve_forever()
