@@ -127,7 +127,7 @@ class _Resolver:
 
         replaced = REFERENCE.sub(replace, text)
         harmless = key[-1] in HARMLESS or key[-3:-1] == ("multipart", "files")
-        secrets = {*(() if harmless else found), *_credentials(replaced)} - {""}
+        secrets = {*(() if harmless else found), *credentials(replaced)} - {""}
         self.secrets |= secrets
         if secrets and not harmless:
             self.secret_keys.add(key)
@@ -164,7 +164,7 @@ class _Resolver:
         return ""
 
 
-def _credentials(address: str) -> tuple[str, ...]:
+def credentials(address: str) -> tuple[str, ...]:
     """The password in an address, as it stands there, decoded, and as basic authorisation."""
     match = USERINFO.match(address)
     if match is None:
