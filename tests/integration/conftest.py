@@ -6,13 +6,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from http.client import HTTPConnection
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from pytest_release.config.casebook import load_casebook
@@ -31,7 +31,7 @@ FIXTURES = Path(__file__).parents[2] / "fixtures"
 def serving(name: str) -> Iterator[str]:
     """A server of servers.py, from its first answer on; gives its base URL."""
     with socket.create_server((HOST, 0)) as listener:
-        base_url = f"http://{HOST}:{listener.getsockname()[1]}"
+        port = listener.getsockname()[1]
         descriptor = listener.fileno()
         process = subprocess.Popen(
             [sys.executable, str(SERVERS), name, str(descriptor)],
@@ -39,8 +39,10 @@ def serving(name: str) -> Iterator[str]:
             pass_fds=(descriptor,),
         )
     with process:  # its end closes standard input, and with that the server
-        httpx.get(base_url, timeout=PATIENCE, trust_env=False)  # the socket listens: this waits
-        yield base_url
+        with closing(HTTPConnection(HOST, port, timeout=PATIENCE)) as connection:
+            connection.request("GET", "/")  # the socket listens already
+            connection.getresponse()  # so this waits, and fails at once if the server has died
+        yield f"http://{HOST}:{port}"
 
 
 @pytest.fixture(scope="session")
