@@ -25,8 +25,10 @@ from pytest_release.redaction import Redactor
 from pytest_release.runner import Runner
 from pytest_release.sandbox.server import Sandbox
 from pytest_release.session import Order, Session
+from pytest_release.targets._httpx import httpcore, httpx
 
-TOOLS = ("pytest-release", "pytest", "pytest-html", "httpx", "httpcore", "securesystemslib")
+HTTP = (httpx.__name__, httpcore.__name__)
+TOOLS = ("pytest-release", "pytest", "pytest-html", "securesystemslib", *HTTP)
 
 
 def start(config: pytest.Config, suites: Path) -> None:

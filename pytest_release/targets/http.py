@@ -11,6 +11,7 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -25,6 +26,7 @@ from pytest_release.targets.content import ContentError, Decoder
 from pytest_release.targets.failures import FAILURES, reason
 from pytest_release.targets.outgoing import Sent, build, describe, private_headers
 from pytest_release.targets.redirects import Trail
+from pytest_release.targets.turns import Turns
 from pytest_release.targets.wire import TimedBackend, Wire
 
 SHOWN_HEADERS = 100
@@ -95,6 +97,7 @@ class HttpTarget:
         self._environment = environment
         self._tls = tls_context(environment)
         self._heartbeat = Heartbeat()
+        self._turns = Turns()
 
     @cached_property
     def _tls_http2(self) -> ssl.SSLContext:
@@ -139,8 +142,9 @@ class HttpTarget:
         sent = describe(request, built, environment, values)
         tls = self._tls_http2 if request.http2 else self._tls
         trail = Trail(built, private_headers(environment), environment.redactor)
-        deadline_ns = time.monotonic_ns() + int(request.timeout_s * 1e9)
-        with self._heartbeat:
+        with self._heartbeat, ExitStack() as starting:
+            starting.enter_context(self._turns.turn())
+            deadline_ns = time.monotonic_ns() + int(request.timeout_s * 1e9)
             while True:
                 wire = Wire(self._heartbeat, deadline_ns)
                 with httpcore.ConnectionPool(
@@ -148,6 +152,7 @@ class HttpTarget:
                 ) as pool:
                     answer = _Answer(request, trail, wire, environment)
                     answer.await_head(pool)
+                    starting.close()
                     if not (request.follow_redirects and answer.redirects()):
                         return answer.exchange(sent, answer.read(on_chunk))
 

@@ -9,6 +9,8 @@ what comes after that overlaps freely.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import Condition
 
 HOLD_S = 0.05
@@ -22,19 +24,19 @@ class Turns:
         self._holder: object | None = None
         self._until = 0.0
 
-    def take(self) -> object:
-        """Wait for the turn; returns what `give` asks for."""
-        turn = object()
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for the turn; the block is what must not be disturbed."""
+        mine = object()
         with self._changed:
             while self._holder is not None and (left := self._until - time.monotonic()) > 0:
                 self._changed.wait(left)
-            self._holder = turn
+            self._holder = mine
             self._until = time.monotonic() + HOLD_S
-        return turn
-
-    def give(self, turn: object) -> None:
-        """Pass the turn on, if it is still this one's."""
-        with self._changed:
-            if self._holder is turn:
-                self._holder = None
-                self._changed.notify()
+        try:
+            yield
+        finally:
+            with self._changed:
+                if self._holder is mine:
+                    self._holder = None
+                    self._changed.notify()
