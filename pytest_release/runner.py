@@ -145,14 +145,18 @@ class Runner:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Note every case there is before anything is deselected; keep timed cases together."""
+        taken: set[str] = set()
         for item in items:
             gates = self.gates_of(item)
             if not gates:
                 continue
             declared = _case_of(item)
+            # A second test of the same case is a case of its own, or its loss would not be seen.
+            first = declared is not None and declared.id not in taken
+            taken |= {declared.id} if declared else set()
             self.manifest[item.nodeid] = {
                 "node": item.nodeid,
-                "case": declared.id if declared else item.nodeid,
+                "case": declared.id if declared and first else item.nodeid,
                 "gates": gates,
                 "selected": True,
             }

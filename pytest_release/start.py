@@ -19,6 +19,7 @@ from pytest_release.bundle import Bundle
 from pytest_release.config.casebook import Casebook, load_casebook
 from pytest_release.config.environment import Environment
 from pytest_release.config.environments import environment_names, load_environment
+from pytest_release.config.variables import credentials
 from pytest_release.errors import ReleaseError, UsageError
 from pytest_release.presentation import Presentation
 from pytest_release.redaction import Redactor
@@ -68,7 +69,10 @@ def _load(config: pytest.Config) -> tuple[Environment, Casebook]:
     if url := config.getoption("release_base_url"):
         if not url.startswith(("http://", "https://")):
             raise UsageError(f"--base-url must start with http:// or https://, got {url!r}")
-        environment = replace(environment, base_url=url.rstrip("/"), sandbox=None)
+        redactor = Redactor(environment.redactor.values | set(credentials(url)))
+        environment = replace(
+            environment, base_url=url.rstrip("/"), sandbox=None, redactor=redactor
+        )
     if config.getoption("release_faults") and environment.sandbox is None:
         raise UsageError(f"--fault needs a sandbox, and {name} is a deployment")
     return environment, casebook

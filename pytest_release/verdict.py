@@ -283,9 +283,10 @@ def _against_thresholds(thresholds: Iterable[ThresholdVerdict]) -> Iterator[Obje
 def judge_threshold(name: str, limit: float, evidence: Sequence[Evidence]) -> ThresholdVerdict:
     """Compare one limit with what a gate's cases measured.
 
-    ``error_rate`` is the share of attempts that failed. ``p95_ms`` and ``max_ms`` pool the samples
-    of `LATENCY` of all cases, ``p95_ttfb_ms`` those of ``ttfb_ms``. Any other name is a measurement
-    of that name, judged case by case; the worst case counts, against its own limit if it has one.
+    ``error_rate`` is the share of cases whose last attempt failed: a retry that passed is a warning
+    and no error. ``p95_ms`` and ``max_ms`` pool the samples of `LATENCY` of all cases,
+    ``p95_ttfb_ms`` those of ``ttfb_ms``. Any other name is a measurement of that name, judged case
+    by case; the worst case counts, against its own limit if it has one.
     """
     if name == "error_rate":
         return _error_rate(limit, evidence)
@@ -306,12 +307,12 @@ def _severity(measurement: Measurement, limit: float) -> float:
 
 
 def _error_rate(limit: float, evidence: Sequence[Evidence]) -> ThresholdVerdict:
-    attempts = [attempt for item in evidence for attempt in item.attempts]
-    if not attempts:
+    last = [item.attempts[-1] for item in evidence if item.attempts]
+    if not last:
         return ThresholdVerdict("error_rate", limit, None, None, 0)
-    rate = sum(bool(attempt.failure) for attempt in attempts) / len(attempts)
+    rate = sum(bool(attempt.failure) for attempt in last) / len(last)
     estimate = Estimate(rate, rate, rate)
-    return ThresholdVerdict("error_rate", limit, estimate, decide(estimate, limit), len(attempts))
+    return ThresholdVerdict("error_rate", limit, estimate, decide(estimate, limit), len(last))
 
 
 def _pooled(

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jsonschema import Draft202012Validator
+from referencing import Registry
+from referencing.exceptions import Unresolvable
 
 from pytest_release.config.cases import Case
 from pytest_release.evidence import Finding
@@ -122,7 +124,12 @@ def _check_header(
 
 def check_schema(code: str, schema: Any, value: Any, what: str) -> Iterator[Finding]:  # noqa: ANN401 - JSON
     """At most five deviations of a value from a JSON Schema (2020-12), the shallowest first."""
-    errors = sorted(Draft202012Validator(schema).iter_errors(value), key=lambda e: len(e.path))
+    validator = Draft202012Validator(schema, registry=Registry())  # nothing is fetched
+    try:
+        errors = sorted(validator.iter_errors(value), key=lambda error: len(error.path))
+    except Unresolvable as unresolved:
+        yield Finding(code, f"the case's schema refers to {unresolved.ref!r}, which is not in it")
+        return
     for error in errors[:5]:
         where = f" at {error.json_path}" if error.path else ""
         yield Finding(code, f"{what} breaks its schema{where}: {cut(error.message)}")

@@ -42,8 +42,10 @@ def reason(error: Exception, wire: Wire, request: Request) -> str:
             return f"cannot be reached: {_system_reason(origin, text)}"
         case httpcore.NetworkError() | OSError():
             return f"was cut off while {wire.phase}: {_system_reason(origin, text)}"
-        case _ if wire.phase in (Phase.WAITING, Phase.READING):
-            return _protocol_reason(text)
+        case httpcore.RemoteProtocolError() | H2Error() | ValueError():
+            return _protocol_reason(text, wire)
+        case _ if wire.phase is Phase.WAITING:  # httpcore's word for what h2 cannot read
+            return _protocol_reason(text, wire)
         case _:
             return f"cannot be sent: {text}"
 
@@ -62,11 +64,12 @@ def _system_reason(origin: object, text: str) -> str:
     return origin.strerror if isinstance(origin, OSError) and origin.strerror else text
 
 
-def _protocol_reason(text: str) -> str:
+def _protocol_reason(text: str, wire: Wire) -> str:
     if "Receive buffer too long" in text:
         return "sends a head, or a line between chunks, of more than 100 KB"
     if "without sending a response" in text:
-        return "closed the connection without an answer"
+        when = "in its answer's head" if wire.bytes_in else "without an answer"
+        return f"closed the connection {when}"
     if any(sign in text for sign in _CUT_OFF):
         return f"was cut off: {text}"
     return f"does not speak HTTP as it should: {text}"

@@ -220,7 +220,8 @@ MEASURED = {
     "a": replace(seen("a"), measurements=(figure("ttfb_ms", 80), figure("latency_ms", 10, 20, 30))),
     "b": replace(seen("b"), measurements=(figure("ttfb_ms", 90, error=5), figure("x_ms", 1))),
     "c": replace(seen("c"), measurements=(figure("ttfb_ms", 300, limit=400),)),
-    "d": replace(seen("d"), attempts=(Attempt(1, "no"), Attempt(2))),
+    "d": replace(seen("d"), attempts=(Attempt(1), Attempt(2, "no"))),
+    "f": replace(seen("f"), attempts=(Attempt(1, "no"), Attempt(2))),
     "e": replace(seen("e"), measurements=(figure("latency_ms", 5, 95, error=2),)),
 }
 THRESHOLDS = [
@@ -245,8 +246,9 @@ THRESHOLDS = [
     ("p50_ttfb_ms", 100, "abc", Decision.KEPT, 90, "", 3),
     ("max_ttfb_ms", 100, "abc", Decision.BROKEN, 300, "", 3),
     ("error_rate", 0, "abc", Decision.KEPT, 0, "", 3),
-    ("error_rate", 0.25, "abd", Decision.KEPT, 0.25, "", 4),
-    ("error_rate", 0.24, "abd", Decision.BROKEN, 0.25, "", 4),
+    ("error_rate", 0.25, "abcd", Decision.KEPT, 0.25, "", 4),
+    ("error_rate", 0.24, "abcd", Decision.BROKEN, 0.25, "", 4),
+    ("error_rate", 0, "abf", Decision.KEPT, 0, "", 3),
 ]
 
 
