@@ -84,12 +84,12 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "reports" / "latest" / "report.html"
 
 
-@pytest.fixture
-def opened(report: Path, tmp_path: Path) -> Iterator[Opened]:
+@pytest.fixture(scope="module")
+def opened(report: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     """The page in headless Chromium, with no network."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch_persistent_context(
-            tmp_path / "profile",
+            tmp_path_factory.mktemp("profile"),
             executable_path="/usr/bin/chromium",
             headless=True,
             args=SWITCHES,
