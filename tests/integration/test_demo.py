@@ -1,0 +1,201 @@
+"""``--env demo`` from the outside: real workers, real pytest runs, every way a run can end."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 20.0
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A user's folder with this repository's fixtures."""
+    (tmp_path / "fixtures").symlink_to(ROOT / "fixtures")
+    return tmp_path
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """pytest on its way."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--env", "demo"]
+    return subprocess.Popen(
+        [*command, *arguments], cwd=folder, stdout=subprocess.PIPE, text=True, bufsize=1
+    )
+
+
+def run(folder: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
+    """Exit status and evidence.json of a whole run."""
+    process = start(folder, *arguments)
+    process.communicate(timeout=60)
+    text = (folder / "reports" / "latest" / "evidence.json").read_text()
+    evidence: dict[str, Any] = json.loads(text)
+    return process.returncode, evidence
+
+
+def verdicts(evidence: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
+    """Gate -> its cases with what they came to."""
+    return {
+        gate["gate"]: [(case["case"], case["verdict"]) for case in gate["cases"]]
+        for gate in evidence["gates"]
+    }
+
+
+def measured(evidence: dict[str, Any]) -> dict[str, list[str]]:
+    """Case -> the names of its figures."""
+    return {
+        case["case"]: [found["name"] for found in case["evidence"]["measurements"]]
+        for gate in evidence["gates"]
+        for case in gate["cases"]
+    }
+
+
+def workers_of(folder: Path) -> list[int]:
+    """Process ids of sandbox workers whose working folder is this run's."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            command = (entry / "cmdline").read_bytes() if entry.name.isdigit() else b""
+            here = command and (entry / "cwd").readlink() == folder
+        except OSError:
+            continue
+        if here and b"pytest_release.sandbox.worker" in command:
+            found.append(int(entry.name))
+    return found
+
+
+def gone(folder: Path) -> bool:
+    """Whether no worker is left, waiting for a while."""
+    deadline = time.monotonic() + PATIENCE_S
+    while workers_of(folder):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def test_a_good_release_passes(folder: Path) -> None:
+    """6 basic and 13 stream cases at least, all gates PASSED, exit status 0, nothing left over."""
+    status, evidence = run(folder, "--release", "1.0.0")
+
+    cases = verdicts(evidence)
+    assert (status, evidence["verdict"]) == (0, "PASSED")
+    assert len(cases["basic"]) >= 6
+    assert len(cases["stream"]) == 13
+    assert gone(folder)
+    assert [path.name for path in (folder / "reports").iterdir() if "unfinished" in path.name] == []
+
+
+def test_xdist_changes_nothing(folder: Path) -> None:
+    """Two processes give the same verdicts and the same evidence as one."""
+    _, alone = run(folder)
+    status, shared = run(folder, "-n", "2")
+
+    assert status == 0
+    assert verdicts(shared) == verdicts(alone)
+    assert measured(shared) == measured(alone)
+
+
+def test_one_gate_says_so_of_the_others(folder: Path) -> None:
+    """``-m stream``: exit status 0, PASSED of that gate, NOT_RUN of the other."""
+    status, evidence = run(folder, "-m", "stream")
+
+    assert status == 0
+    assert [gate["verdict"] for gate in evidence["gates"]] == ["NOT_RUN", "PASSED"]
+    assert evidence["verdict"] == "INCOMPLETE"
+
+
+def test_another_release_fails_before_the_first_case(folder: Path) -> None:
+    """The deployment is not what was asked for: nothing runs, the run is FAILED."""
+    status, evidence = run(folder, "--fault", "release.wrong-version", "--release", "1.0.0")
+
+    assert (status, evidence["verdict"]) == (1, "FAILED")
+    assert evidence["reasons"][0] == "release 1.0.0 was asked for, the deployment is 0.9.9"
+    assert {gate["verdict"] for gate in evidence["gates"]} == {"NOT_RUN"}
+
+
+def test_a_build_that_changes_is_incomplete(folder: Path) -> None:
+    """What was measured of two builds proves nothing of either."""
+    status, evidence = run(folder, "--fault", "release.build-changes")
+
+    assert status == 1
+    assert {gate["verdict"] for gate in evidence["gates"]} == {"INCOMPLETE"}
+    assert evidence["gates"][0]["reasons"][0].startswith("the build changed during the run: 1.0.0")
+
+
+def test_a_pass_on_a_retry_warns(folder: Path) -> None:
+    """A flaky endpoint is WARNED, names its attempts, and does not block."""
+    status, evidence = run(folder, "--fault", "basic.flaky@/bazi/interface", "-m", "basic")
+
+    case = next(c for c in evidence["gates"][0]["cases"] if c["case"] == "basic/bazi-interface")
+    assert (status, case["verdict"]) == (0, "WARNED")
+    assert len(case["evidence"]["attempts"]) == 2
+    assert case["reason"].startswith("passed only on attempt 2 of 2: attempt 1: status 503")
+
+
+@pytest.mark.parametrize("last_word", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_worker_outlives_its_controller(folder: Path, last_word: signal.Signals) -> None:
+    """However pytest is ended, the sandbox ends with it."""
+    process = start(folder, "-v", "--fault", "basic.slow")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if re.search(r"test_basic\[.*PASSED", line):
+            break
+    assert len(workers_of(folder)) == 2
+
+    process.send_signal(last_word)
+    process.communicate(timeout=PATIENCE_S)
+
+    assert gone(folder)
+
+
+def test_an_interrupted_run_is_incomplete(folder: Path) -> None:
+    """Ctrl-C leaves a signed report that says what did not run."""
+    process = start(folder, "-v", "--fault", "basic.slow@/bazi/rizhu-liujiazi")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if re.search(r"test_basic\[.*PASSED", line):
+            break
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=PATIENCE_S)
+
+    evidence = json.loads((folder / "reports" / "latest" / "evidence.json").read_text())
+    assert process.returncode == pytest.ExitCode.INTERRUPTED
+    assert [gate["verdict"] for gate in evidence["gates"]] == ["INCOMPLETE", "NOT_RUN"]
+    assert "the run was interrupted" in evidence["gates"][0]["reasons"]
+
+
+def test_a_secret_is_nowhere(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token that the server echoes is masked in every file of the bundle and on the terminal."""
+    (folder / "fixtures").unlink()
+    environments = folder / "fixtures" / "environments"
+    environments.mkdir(parents=True)
+    cases = folder / "fixtures" / "cases" / "echo"
+    cases.mkdir(parents=True)
+    (environments / "demo.yaml").write_text(
+        "name: demo\nrole: development\nsystem: echo\nsandbox: {}\n"
+        "auth: {scheme: bearer, token: '${ECHO_TOKEN}'}\ngates:\n  basic: {required: true}\n"
+    )
+    (cases / "basic.yaml").write_text(
+        "gate: basic\ncases:\n  - name: echo\n    path: /api/v1/bazi/interface\n"
+        "    json: {solar_date: '${ECHO_TOKEN}', solar_time: '12:00', gender: male}\n"
+        "    expect: {status: 200, success: true}\n"
+    )
+    monkeypatch.setenv("ECHO_TOKEN", "sesame-0451-sesame")
+
+    process = start(folder)
+    output, _ = process.communicate(timeout=60)
+
+    bundle = (folder / "reports" / "latest").resolve()
+    assert process.returncode == 1
+    assert "basic.status: status 400 instead of 200" in output
+    texts = [output, *(path.read_text() for path in bundle.iterdir())]
+    assert [text for text in texts if "sesame" in text] == []
