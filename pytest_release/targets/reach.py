@@ -51,8 +51,8 @@ def _connect(service: str, address: str | Secret) -> str:
     began = time.monotonic()
     try:
         socket.create_connection((host, port), timeout=TIMEOUT_S).close()
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, UnicodeError) as error:  # a label of the name is empty or too long
+        reason = getattr(error, "strerror", None) or str(error)
         raise TargetError(f"{service}: {host}:{port} cannot be reached: {reason}") from None
     return f"{host}:{port} accepts connections ({(time.monotonic() - began) * 1000:.1f} ms)"
 

@@ -169,7 +169,7 @@ def test_the_environments_key_stays_there(serve: Serve) -> None:
 
 @pytest.mark.parametrize(
     "location",
-    ["ftp://a.example/b", "javascript:alert(1)", "http://", "http://[::1", "http://a:99999/", "//"],
+    ["ftp://a.example/b", "javascript:alert(1)", "http://[::1", "http://a:b/"],
 )
 def test_an_address_that_is_none(location: str) -> None:
     """It is quoted."""
