@@ -34,6 +34,7 @@ class OpenHttp(H11Protocol):
         app = self.app
 
         async def with_connection(scope: Message, receive: Receive, send: Send) -> None:
+            """The application, told its connection."""
             scope["extensions"] = {CONNECTION: {"transport": transport}}
             await app(scope, receive, send)
 

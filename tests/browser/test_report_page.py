@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import ConsoleMessage, Dialog, Page, sync_playwright
 
 pytestmark = pytest.mark.needs("chromium")
 
@@ -63,6 +63,16 @@ class Opened:
     requests: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
+    def dialog(self, dialog: Dialog) -> None:
+        """Note a dialog and close it, or the page would wait for ever."""
+        self.dialogs.append(dialog.message)
+        dialog.dismiss()
+
+    def console(self, line: ConsoleMessage) -> None:
+        """Note an error on the console."""
+        if line.type == "error":
+            self.errors.append(line.text)
+
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -96,14 +106,10 @@ def opened(report: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[O
             offline=True,
         )
         seen = Opened(browser.new_page())
-        seen.page.on(
-            "dialog", lambda dialog: (seen.dialogs.append(dialog.message), dialog.dismiss())
-        )
+        seen.page.on("dialog", seen.dialog)
         seen.page.on("request", lambda request: seen.requests.append(request.url))
         seen.page.on("pageerror", lambda error: seen.errors.append(str(error)))
-        seen.page.on(
-            "console", lambda line: seen.errors.append(line.text) if line.type == "error" else None
-        )
+        seen.page.on("console", seen.console)
         seen.page.goto(report.resolve().as_uri())
         seen.page.wait_for_selector(".results-table-row")
         yield seen
