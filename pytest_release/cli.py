@@ -175,7 +175,7 @@ def _connect(environment: Environment) -> int:
                 words += f"; it is {read_identity(environment.release, HttpTarget(environment))}"
             print(f"  ok    {name}: {environment.redactor(words)}")
         except TargetError as error:
-            print(f"  FAIL  {name}: {environment.redactor(str(error))}")
+            print(f"  FAIL  {environment.redactor(str(error))}")
             status = 1
     return status
 

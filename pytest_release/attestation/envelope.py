@@ -1,7 +1,8 @@
 """DSSE envelopes (https://github.com/secure-systems-lab/dsse, v1.0.2), one a line.
 
 A line is exactly what `sign` writes or it is refused: the same members, the same canonical JSON,
-the same base64. Nothing in it can change without the signature, or this, noticing.
+the same base64. Nothing that `sign` wrote can change without the signature, or this, noticing.
+Signatures that others add, by keys that are not given, are not looked at, as DSSE says.
 """
 
 from __future__ import annotations
@@ -42,9 +43,15 @@ def sign(statement: Mapping[str, Any], signer: Signer) -> bytes:
 
     Raises:
         ValueError: The statement holds NaN or an infinity.
+        VerificationError: The signer's public key is not that of what it signs with.
     """
     envelope = Envelope(canonical_json(statement), PAYLOAD_TYPE, {})
     envelope.sign(signer)
+    try:
+        envelope.verify([signer.public_key], 1)
+    except LibraryVerificationError:
+        message = "the signer's public key does not verify what it signed; give the one that"
+        raise VerificationError(f"{message} belongs to the private key") from None
     return canonical_json(envelope.to_dict()) + b"\n"
 
 

@@ -41,8 +41,11 @@ def generate(path: Path, password: str | None = None) -> Key:
         password: Encrypts the private key.
 
     Raises:
-        VerificationError: A file is in the way, or the folder cannot be written.
+        VerificationError: A file is in the way, the folder cannot be written, or the password is
+            empty.
     """
+    if password == "":
+        raise VerificationError("an empty password protects nothing: give one, or none at all")
     public_path = path.with_name(f"{path.name}.pub")
     for taken in (path, public_path):
         if taken.exists():

@@ -3,14 +3,17 @@
 1. in-toto's test-result v0.1, so that existing verifiers and policy engines read it. It knows
    PASSED, WARNED and FAILED; INCOMPLETE and NOT_RUN are FAILED there.
 2. Our own release-gate v0.1 (``schemas/release-gate.schema.json``): every gate's verdict with its
-   thresholds and measurements, and the digest of every file of the bundle.
+   thresholds and measurements, the digest of every file of the bundle, and that of the first
+   statement, so that neither can be paired with a statement of another run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 
+from pytest_release.atomic import canonical_json
 from pytest_release.errors import EvidenceError
 from pytest_release.sampling import Estimate
 from pytest_release.verdict import GateVerdict, RunVerdict, ThresholdVerdict, Verdict
@@ -72,6 +75,7 @@ def release_gate(
         "cases": {name: {"sha256": digest} for name, digest in context.case_digests.items()},
         "gates": {gate.gate: _gate(gate) for gate in run.gates},
         "files": {name: dict(entry) for name, entry in files.items()},
+        "testResult": {"sha256": sha256(canonical_json(test_result(run))).hexdigest()},
         "started": context.started.isoformat(),
         "finished": context.finished.isoformat(),
         "tools": dict(context.tools),

@@ -4,8 +4,9 @@ What must be proven, in this order; each step is numbered where it is done:
 
 0. The folder holds an attestation of exactly two lines.
 1. Both were signed by enough trusted keys (`envelope.open_envelope`).
-2. They are in-toto statements, the test result first and the release gate second.
-3. They speak of the same subjects and agree on the result.
+2. They are in-toto statements, the test result first and the release gate second; the latter is
+   as ``schemas/release-gate.schema.json`` says.
+3. The second carries the digest of the first; they agree on subjects and result.
 4. Every file that the second names is there with its size and digest, and no other.
 5. The run ended after it began, and not in the future.
 """
@@ -16,16 +17,19 @@ import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from securesystemslib.signer import Key
 
-from pytest_release.atomic import sha256_of
+from pytest_release.atomic import canonical_json, sha256_of
 from pytest_release.attestation.envelope import LARGEST, open_envelope
 from pytest_release.attestation.keys import fingerprint
 from pytest_release.attestation.statement import RELEASE_GATE, STATEMENT, TEST_RESULT
+from pytest_release.config.validation import validator
 from pytest_release.errors import VerificationError
+from pytest_release.hostile import one_line
 
 ATTESTATION = "attestation.intoto.jsonl"
 SKEW = timedelta(minutes=5)  # by how much two machines' clocks may differ
@@ -86,12 +90,15 @@ def verify_bundle(
             raise VerificationError(f"{ATTESTATION}, line {number}: {error}") from None
     result = _statement(opened[0].statement, TEST_RESULT, 1)  # 2
     gate = _statement(opened[1].statement, RELEASE_GATE, 2)
-    subjects = opened[1].statement.get("subject")
-    if opened[0].statement.get("subject") != subjects or not subjects:  # 3
+    _check_schema(opened[1].statement)
+    if sha256(canonical_json(opened[0].statement)).hexdigest() != gate["testResult"]["sha256"]:  # 3
+        raise VerificationError("the two statements are not of one run")
+    subjects = opened[1].statement["subject"]
+    if opened[0].statement.get("subject") != subjects:
         raise VerificationError("the two statements do not speak of the same subjects")
-    if result.get("result") != _in_toto(gate.get("verdict")):
+    if result.get("result") != _in_toto(gate["verdict"]):
         raise VerificationError("the two statements do not agree on the result")
-    _check_files(folder, gate.get("files"))  # 4
+    _check_files(folder, gate["files"])  # 4
     _check_times(gate, now)  # 5
     return VerifiedBundle(subjects, gate, opened[1].keys)
 
@@ -99,8 +106,9 @@ def verify_bundle(
 def _lines(folder: Path) -> list[bytes]:
     path = folder / ATTESTATION
     try:
-        if path.is_symlink() or path.stat().st_size > 2 * LARGEST:
-            raise VerificationError(f"{path} is a link, or too large to be an attestation")
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > 2 * LARGEST:
+            raise VerificationError(f"{path} is no plain file, or too large to be an attestation")
         content = path.read_bytes()
     except OSError as error:
         raise VerificationError(f"{path} cannot be read: {error.strerror}") from None
@@ -123,14 +131,23 @@ def _statement(statement: Mapping[str, Any], expected: str, number: int) -> Mapp
     return predicate
 
 
-def _in_toto(verdict: Any) -> str:  # noqa: ANN401 - as it was signed
+def _check_schema(statement: Mapping[str, Any]) -> None:
+    error = next(validator("release-gate").iter_errors(statement), None)
+    if error is not None:
+        message = f"{ATTESTATION}, line 2: {error.json_path} is not as release-gate v0.1 says"
+        raise VerificationError(f"{message} ({error.validator})")
+
+
+def _in_toto(verdict: str) -> str:
     return verdict if verdict in ("PASSED", "WARNED", "FAILED") else "FAILED"
 
 
-def _check_files(folder: Path, signed: Any) -> None:  # noqa: ANN401 - as it was signed
-    if not isinstance(signed, dict) or not signed:
-        raise VerificationError("the attestation names no files")
-    found = digest_files(folder)
+def _check_files(folder: Path, signed: Mapping[str, Mapping[str, Any]]) -> None:
+    try:
+        found = digest_files(folder)
+    except OSError as error:
+        message = f"{error.filename} cannot be read: {error.strerror}"
+        raise VerificationError(message) from None
     for name in signed.keys() - found.keys():
         raise VerificationError(f"{name} was signed and is missing")
     for name in found.keys() - signed.keys():
@@ -138,14 +155,14 @@ def _check_files(folder: Path, signed: Any) -> None:  # noqa: ANN401 - as it was
     for name, entry in found.items():
         if entry != signed[name]:
             message = f"{name} was changed: its sha256 is {entry['sha256']}"
-            raise VerificationError(f"{message}, signed was {signed[name].get('sha256')}")
+            raise VerificationError(f"{message}, signed was {signed[name]['sha256']}")
 
 
 def _check_times(predicate: Mapping[str, Any], now: datetime) -> None:
     try:
         started = datetime.fromisoformat(predicate["started"]).astimezone(UTC)
         finished = datetime.fromisoformat(predicate["finished"]).astimezone(UTC)
-    except (KeyError, TypeError, ValueError):
+    except ValueError:
         raise VerificationError("the attestation does not say when the run was") from None
     if finished < started:
         raise VerificationError(f"the run ended ({finished}) before it began ({started})")
@@ -173,7 +190,7 @@ def describe(verified: VerifiedBundle) -> str:
             "WARNING      the key was made for this run and thrown away: "
             "the signature proves nothing about who ran it"
         )
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))  # versions and names are the deployment's words
 
 
 def _subject(subject: Mapping[str, Any]) -> str:

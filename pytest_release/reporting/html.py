@@ -63,7 +63,7 @@ def summary(run: RunVerdict) -> str:
         (
             _style(),
             f'<section class="verdict {run.verdict.lower()}">',
-            f"<h1>{run.verdict.replace('_', ' ')}</h1><p>{MEANING[run.verdict]}</p>",
+            f"<h1>{run.verdict.replace('_', ' ')}</h1><p>{_meaning(run)}</p>",
             _list(run.reasons),
             "</section>",
             '<dl class="facts">',
@@ -73,6 +73,13 @@ def summary(run: RunVerdict) -> str:
             f'<p class="how">Verify: <code>{VERIFY}</code>, with the folder of this page.</p>',
         )
     )
+
+
+def _meaning(run: RunVerdict) -> str:
+    if run.accepted and not run.verdict.accepted:
+        asked = ", ".join(gate.gate for gate in run.gates if gate.asked)
+        return markup(f"what was asked for passed ({asked}); a release needs the other gates too")
+    return MEANING[run.verdict]
 
 
 def _gates(gates: Iterable[GateVerdict]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -13,7 +14,7 @@ from jsonschema import Draft7Validator
 from pytest_release.config.validation import validator
 from pytest_release.hostile import one_line, visible
 from pytest_release.reporting import ctrf, evidence_json, html, junit, markdown, terminal
-from pytest_release.verdict import RunVerdict
+from pytest_release.verdict import RunVerdict, Verdict
 
 CTRF = json.loads(Path(__file__).with_name("ctrf-schema-0.0.json").read_text())
 STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\u2028\ud800]")
@@ -211,3 +212,11 @@ def test_visible(text: str, shown: str) -> None:
 def test_one_line() -> None:
     """In a cell or a line, line feeds and tabs are escapes too."""
     assert one_line("a\nb\tc") == r"a\nb\tc"
+
+
+def test_one_gate_that_passed_is_said_to_have_passed(runs: Runs) -> None:
+    """``-m basic``: the run is INCOMPLETE, and a reader learns that what was asked for is good."""
+    run = replace(runs["passed"], verdict=Verdict.INCOMPLETE, accepted=True)
+
+    assert "what was asked for passed (basic)" in html.summary(run)
+    assert "  what was asked for passed: basic" in [line.text for line in terminal.lines(run, 80)]
