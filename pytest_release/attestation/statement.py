@@ -15,6 +15,7 @@ from typing import Any
 
 from pytest_release.atomic import canonical_json
 from pytest_release.errors import EvidenceError
+from pytest_release.hostile import visible
 from pytest_release.sampling import Estimate
 from pytest_release.verdict import GateVerdict, RunVerdict, ThresholdVerdict, Verdict
 
@@ -62,7 +63,7 @@ def release_gate(
     before = context.release.before
     predicate = {
         "verdict": run.verdict,
-        "reasons": list(run.reasons),
+        "reasons": [visible(reason) for reason in run.reasons],
         "environment": context.environment,
         "role": context.role,
         "system": context.system,
@@ -106,7 +107,7 @@ def _gate(gate: GateVerdict) -> dict[str, Any]:
         "verdict": gate.verdict,
         "required": gate.required,
         "asked": gate.asked,
-        "reasons": list(gate.reasons),
+        "reasons": [visible(reason) for reason in gate.reasons],
         "cases": {str(verdict): count for verdict, count in counts.items() if count},
         "thresholds": {threshold.name: _threshold(threshold) for threshold in gate.thresholds},
     }
