@@ -199,3 +199,50 @@ def test_a_secret_is_nowhere(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert "basic.status: status 400 instead of 200" in output
     texts = [output, *(path.read_text() for path in bundle.iterdir())]
     assert [text for text in texts if "sesame" in text] == []
+
+
+OWN = """
+import pytest
+
+@pytest.mark.search
+def test_health(http, environment, evidence):
+    answer = http.get("/api/v1/health")
+    evidence.measure("answer_ms", answer.elapsed.total_seconds() * 1000)
+    evidence.attach("who answered", f"{environment.name} {answer.json()['status']}")
+    assert answer.request.headers["authorization"] == "Bearer sesame-0451-sesame"
+"""
+
+
+def test_a_test_of_ones_own_is_a_gate(folder: Path) -> None:
+    """Its marker is named in the environment; it has the client, a threshold, and a verdict."""
+    (folder / "fixtures").unlink()
+    environments = folder / "fixtures" / "environments"
+    environments.mkdir(parents=True)
+    (environments / "demo.yaml").write_text(
+        "name: demo\nrole: development\nsystem: own\nsandbox: {workers: 1}\n"
+        "auth: {scheme: bearer, token: sesame-0451-sesame}\n"
+        "gates:\n  search: {required: true, thresholds: {answer_ms: 2000}}\n"
+    )
+    (folder / "pytest.ini").write_text("[pytest]\nrelease_testpaths = .\n")
+    (folder / "test_search.py").write_text(OWN)
+
+    status, evidence = run(folder)
+
+    gate = evidence["gates"][0]
+    assert (status, gate["gate"], gate["verdict"]) == (0, "search", "PASSED")
+    assert gate["thresholds"][0]["decision"] == "kept"
+    attached = gate["cases"][0]["evidence"]["attachments"]
+    assert attached == [{"name": "who answered", "text": "demo ok"}]
+
+
+def test_a_fixture_without_an_environment_says_what_to_do(folder: Path) -> None:
+    """Outside ``--env`` a test that needs a deployment fails with one sentence."""
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers = search: own\n")
+    (folder / "test_search.py").write_text(OWN)
+
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "test_search.py"]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+    assert result.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "a release gate needs --env NAME; environments in" in result.stdout
+    assert "demo, node2, production" in result.stdout
