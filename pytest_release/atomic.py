@@ -56,7 +56,7 @@ def canonical_json(value: Any) -> bytes:  # noqa: ANN401 - any JSON value
     text = json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
-    return text.encode(errors="backslashreplace")  # a lone surrogate becomes its JSON escape
+    return text.encode()
 
 
 def sha256_of(path: Path) -> str:
