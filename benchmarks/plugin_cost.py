@@ -16,7 +16,7 @@ from pathlib import Path
 
 TESTS = 2_000
 FILES = 20
-ROUNDS = 7
+ROUNDS = 5
 
 ENVIRONMENT = """\
 name: here

@@ -45,11 +45,13 @@ class Presentation:
         cells[:] = html.header_cells()
 
     def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
-        """Our cells, escaped, in place of pytest-html's."""
+        """Our cells, escaped, in place of pytest-html's; none for a phase that has no row."""
+        if report.when in ("setup", "teardown") and report.passed and not report.sections:
+            cells.clear()
+            return
         evidence = self._session.evidence_of(report)
-        cells[:] = html.row_cells(
-            evidence, report.nodeid, report.outcome, getattr(report, "duration", 0.0)
-        )
+        seconds = getattr(report, "duration", 0.0)
+        cells[:] = html.row_cells(evidence, report.nodeid, report.outcome, seconds)
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
