@@ -16,7 +16,7 @@ from pathlib import Path
 
 TESTS = 2_000
 FILES = 20
-ROUNDS = 5
+ROUNDS = 9
 
 ENVIRONMENT = """\
 name: here
