@@ -270,7 +270,7 @@ def test_a_wrong_command_is_a_usage_error(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As argparse has it: status 2."""
-    with pytest.raises(SystemExit, match="^2$"):
+    with pytest.raises(SystemExit, match=r"^2$"):
         main(arguments)
 
     assert "usage: pytest-release" in capsys.readouterr().err
