@@ -28,6 +28,8 @@ class Sample:
         high: The true value is not above this.
         clock: Name of the clock that was read.
         busy_ms: For how long this client itself was not running when it should have been.
+        exact: The clock's stamp is that of the event itself, and not merely not before it.
+        flags: What is to be known of the stamp: ``merged``, ``late``.
     """
 
     value: float
@@ -35,6 +37,8 @@ class Sample:
     high: float
     clock: str = ""
     busy_ms: float = 0.0
+    exact: bool = False
+    flags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.low <= self.value <= self.high or not math.isfinite(self.high - self.low):

@@ -24,11 +24,10 @@ FEWEST = 3  # events below which "all at once" says nothing
 
 @dataclass(frozen=True)
 class Arrival:
-    """One event, what it is called, and when the bytes that completed it arrived (ms)."""
+    """One event and what it is called."""
 
     event: Event
     kind: str
-    at: Sample
 
     def json(self) -> Any:  # noqa: ANN401 - any JSON value
         """The event's data as JSON.
@@ -59,6 +58,10 @@ class Stream:
     invalid_utf8: int = 0
     open_after: float | None = None
     given_up: str = ""
+
+    def at(self, arrival: Arrival) -> Sample:
+        """When the bytes that completed an event arrived (ms)."""
+        return self.exchange.sample(arrival.event.at)
 
 
 def name_of(event: Event) -> str:
@@ -126,7 +129,7 @@ class Contract:
             last = stream.arrivals[-1]
             message = (
                 f"the stream ended without its terminal event: {len(stream.arrivals)} events, "
-                f"the last one {last.kind!r} at {last.at.value:.0f} ms"
+                f"the last one {last.kind!r} at {stream.at(last).value:.0f} ms"
             )
             yield Finding("stream.no-terminal-event", message, expected=wanted, received=last.kind)
             return
@@ -144,7 +147,9 @@ class Contract:
     def _check_forbidden(self, stream: Stream) -> Iterator[Finding]:
         for arrival in stream.arrivals:
             if arrival.kind in self.forbidden and not self.tolerates(arrival):
-                message = f"a forbidden event {arrival.kind!r} came at {arrival.at.value:.0f} ms"
+                message = (
+                    f"a forbidden event {arrival.kind!r} came at {stream.at(arrival).value:.0f} ms"
+                )
                 received = cut(_readable(arrival.event.data))
                 yield Finding("stream.forbidden-event", message, received=received)
 
@@ -205,7 +210,7 @@ class Contract:
         """A proxy that buffers lets nothing through and then everything."""
         if len(stream.arrivals) < FEWEST or not self.events.get("incremental", True):
             return
-        first, last = stream.arrivals[0].at, stream.arrivals[-1].at
+        first, last = stream.at(stream.arrivals[0]), stream.at(stream.arrivals[-1])
         spread = last.value - first.value
         if first.value >= WAIT_MS and spread <= max(BURST_MS, 0.05 * first.value):
             message = (

@@ -26,6 +26,7 @@ from pytest_release.gates._stream import Arrival, Contract, Stream, name_of
 from pytest_release.sampling import Sample
 from pytest_release.targets.events import EventParser
 from pytest_release.targets.http import HttpTarget
+from pytest_release.targets.stamps import Stamp
 
 MOST_EVENTS = 10_000
 LINGER_S = 2.0  # for closing the stream after its terminal event
@@ -68,7 +69,7 @@ class _Reader:
         self.parser = EventParser()
         self.excerpt = b""  # of the body; all of it where the answer is a refusal
         self.arrivals: list[Arrival] = []
-        self.ended: Sample | None = None
+        self.ended: Stamp | None = None
         self.given_up = ""
         self.linger_s = contract.case.expect.get("linger_s", LINGER_S)
 
@@ -76,7 +77,7 @@ class _Reader:
         exchange = target.send(self.contract.case.request, values, on_chunk=self._chunk)
         open_after = None
         if self.ended is not None and exchange.lingered:
-            open_after = (exchange.total.value - self.ended.value) / 1000
+            open_after = (exchange.total.value - exchange.sample(self.ended).value) / 1000
         return Stream(
             exchange=replace(exchange, body=self.excerpt),
             arrivals=tuple(self.arrivals),
@@ -86,7 +87,7 @@ class _Reader:
             given_up=self.given_up,
         )
 
-    def _chunk(self, data: bytes, at: Sample) -> float | None:
+    def _chunk(self, data: bytes, at: Stamp) -> float | None:
         """Take a chunk; returns the seconds that the stream has left, None for its own bound."""
         self.excerpt += data[: SHOWN_BODY - len(self.excerpt)]
         try:
@@ -95,7 +96,7 @@ class _Reader:
             self.given_up = str(error)
             return 0.0
         for event in events:
-            arrival = Arrival(event, name_of(event), event.at)
+            arrival = Arrival(event, name_of(event))
             self.arrivals.append(arrival)
             if self.ended is None and self.contract.ends(arrival):
                 self.ended = event.at
@@ -114,8 +115,8 @@ def _figures(stream: Stream) -> dict[str, tuple[Sample, ...]]:
     if exchange.first_body is not None:
         figures["first_body_ms"] = (exchange.first_body,)
     if arrivals:
-        figures["first_event_ms"] = (arrivals[0].at,)
-    gaps = [_between(a.at, b.at) for a, b in pairwise(arrivals)]
+        figures["first_event_ms"] = (stream.at(arrivals[0]),)
+    gaps = [_between(earlier, later) for earlier, later in pairwise(map(stream.at, arrivals))]
     if gaps:
         figures["gap_ms"] = (max(gaps, key=lambda gap: gap.value),)
     return figures
@@ -123,14 +124,21 @@ def _figures(stream: Stream) -> dict[str, tuple[Sample, ...]]:
 
 def _between(earlier: Sample, later: Sample) -> Sample:
     low, high = max(later.low - earlier.high, 0.0), later.high - earlier.low
-    busy = max(earlier.busy_ms, later.busy_ms)
-    return Sample(later.value - earlier.value, low, high, later.clock, busy)
+    return Sample(
+        later.value - earlier.value,
+        low,
+        high,
+        later.clock,
+        max(earlier.busy_ms, later.busy_ms),
+        earlier.exact and later.exact,
+        tuple(dict.fromkeys(earlier.flags + later.flags)),
+    )
 
 
 def _timeline(stream: Stream) -> tuple[Mark, ...]:
     return tuple(
         Mark(
-            at_ms=arrival.at.value,
+            at_ms=stream.at(arrival).value,
             kind=arrival.kind,
             text=arrival.event.data[:SHOWN_TEXT],
             size=len(arrival.event.data),

@@ -27,9 +27,11 @@ def samples_chart(measurement: Measurement) -> str:
         y = 12 + row * ROW
         low, high = _x(sample.low, top), _x(sample.high, top)
         title = f"{number(sample.value)} ms, between {number(sample.low)} and {number(sample.high)}"
+        title += f" ({', '.join(sample.flags)})" if sample.flags else ""
+        rough = "" if sample.exact else " rough"
         busy = " busy" if sample.busy_ms >= 1 else ""
         body.append(
-            f'<g class="sample{busy}"><title>{markup(title)}</title>'
+            f'<g class="sample{rough}{busy}"><title>{markup(title)}</title>'
             f'<rect x="{low:.1f}" y="{y}" width="{max(high - low, 1.5):.1f}" height="5" rx="2"/>'
             f'<circle cx="{_x(sample.value, top):.1f}" cy="{y + 2.5}" r="3"/></g>'
         )

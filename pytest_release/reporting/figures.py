@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from pytest_release.sampling import Decision, Estimate
-from pytest_release.verdict import GateVerdict, ThresholdVerdict, Verdict
+from collections import Counter
+from collections.abc import Sequence
+
+from pytest_release.sampling import Decision, Estimate, Sample
+from pytest_release.verdict import GateVerdict, RunVerdict, ThresholdVerdict, Verdict
 
 MISSING = (Verdict.INCOMPLETE, Verdict.NOT_RUN)
 
@@ -52,3 +55,27 @@ def counts(gate: GateVerdict) -> str:
         ("missing", gate.count(*MISSING)),
     )
     return ", ".join(f"{count} {word}" for word, count in words if count) or "no cases"
+
+
+def clocks(run: RunVerdict) -> list[str]:
+    """The names of all clocks that samples of a run were stamped with."""
+    return list(
+        dict.fromkeys(
+            sample.clock
+            for gate in run.gates
+            for case in gate.cases
+            if case.evidence is not None
+            for measurement in case.evidence.measurements
+            for sample in measurement.samples
+        )
+    )
+
+
+def exactness(samples: Sequence[Sample]) -> str:
+    """``3 samples, 2 exact, 1 merged``: how many there are and what is to be known of them."""
+    count = len(samples)
+    flags = Counter(flag for sample in samples for flag in sample.flags)
+    exact = sum(sample.exact for sample in samples)
+    parts = [f"{count} sample{'s' * (count > 1)}"]
+    parts += [f"{exact} exact"] if exact else []
+    return ", ".join([*parts, *(f"{number} {flag}" for flag, number in sorted(flags.items()))])

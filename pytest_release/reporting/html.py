@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 
 from pytest_release.config.environment import Environment
 from pytest_release.evidence import Evidence, ExchangeRecord, Finding, Measurement
@@ -58,6 +59,7 @@ def summary(run: RunVerdict) -> str:
         ("address", context.base_url),
         ("finished", f"{context.finished:%Y-%m-%d %H:%M:%S} UTC"),
         ("run", context.run),
+        *(("clock", clock) for clock in figures.clocks(run)),
     )
     return "".join(
         (
@@ -191,12 +193,12 @@ def _finding(finding: Finding) -> str:
 
 def _measurement(measurement: Measurement) -> str:
     shown = figures.estimate(measurement.name, measurement.estimate)
-    count = len(measurement.samples)
+    samples = figures.exactness(measurement.samples)
     clock = measurement.samples[0].clock
     busy = max(sample.busy_ms for sample in measurement.samples)
     note = f" · client was busy {figures.number(busy)} ms" if busy >= 1 else ""
     limited = measurement.limit is not None
-    text = f"{measurement.name} {shown} · {count} sample{'s' * (count > 1)} · {clock}{note}"
+    text = f"{measurement.name} {shown} · {samples} · {clock}{note}"
     chart = samples_chart(measurement) if limited else ""
     return f'<div class="measurement"><p>{markup(text)}</p>{chart}</div>'
 
@@ -204,17 +206,20 @@ def _measurement(measurement: Measurement) -> str:
 def _timeline(evidence: Evidence) -> str:
     if not evidence.timeline:
         return ""
+    shown = evidence.timeline[:SHOWN_EVENTS]
+    gaps = ["", *(figures.number(b.at_ms - a.at_ms) for a, b in pairwise(shown))]
     rows = "".join(
-        f"<tr><td>{figures.number(mark.at_ms)}</td><td>{markup(one_line(mark.kind))}</td>"
-        f"<td>{mark.size}</td><td>{markup(one_line(mark.text))}</td></tr>"
-        for mark in evidence.timeline[:SHOWN_EVENTS]
+        f"<tr><td>{figures.number(mark.at_ms)}</td><td>{gap}</td>"
+        f"<td>{markup(one_line(mark.kind))}</td><td>{mark.size}</td>"
+        f"<td>{markup(one_line(mark.text))}</td></tr>"
+        for mark, gap in zip(shown, gaps, strict=True)
     )
     hidden = len(evidence.timeline) - SHOWN_EVENTS
-    more = f'<tr><td colspan="4">and {hidden} more in evidence.json</td></tr>' * (hidden > 0)
+    more = f'<tr><td colspan="5">and {hidden} more in evidence.json</td></tr>' * (hidden > 0)
     return (
         f"<h3>Events</h3>{timeline_chart(evidence.timeline)}<details><summary>"
-        f"{len(evidence.timeline)} events</summary><table><thead><tr><th>ms</th><th>type</th>"
-        f"<th>bytes</th><th>data</th></tr></thead><tbody>{rows}{more}</tbody></table></details>"
+        f"{len(evidence.timeline)} events</summary><table><thead><tr><th>ms</th><th>gap</th>"
+        f"<th>type</th><th>bytes</th><th>data</th></tr></thead><tbody>{rows}{more}</tbody></table></details>"
     )
 
 

@@ -9,6 +9,7 @@ from textwrap import wrap
 
 from pytest_release.hostile import one_line
 from pytest_release.reporting import figures
+from pytest_release.targets.clock import READ
 from pytest_release.verdict import GateVerdict, RunVerdict, Verdict
 
 COLOUR = {Verdict.PASSED: "green", Verdict.WARNED: "yellow", Verdict.FAILED: "red"}
@@ -48,6 +49,9 @@ def lines(run: RunVerdict, width: int) -> Iterator[Line]:
             yield Line(_row(cells, fixed, part), _colour(gate.verdict))
         for reason in gate.reasons:
             yield from _wrapped(f"  {gate.gate}: {one_line(reason)}", width)
+    for clock in figures.clocks(run):
+        if clock.startswith(READ):  # not what is expected, so it is said
+            yield from _wrapped(f"  timed by {one_line(clock)}", width)
     yield Line("")
     yield Line(f"{run.verdict}  {_subject(run)}", _colour(run.verdict), bold=True)
     for reason in run.reasons:

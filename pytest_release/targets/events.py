@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 
 from pytest_release.errors import TargetError
-from pytest_release.sampling import Sample
+from pytest_release.targets.stamps import Stamp
 
 MAX_LINE = 1024 * 1024  # bytes
 MAX_EVENT = 8 * 1024 * 1024  # bytes of data lines
@@ -29,13 +29,13 @@ class Event:
         type: The ``event`` field, ``message`` without one.
         data: The ``data`` lines, joined by LF.
         id: The last event id, which outlives the event that set it.
-        at: When the bytes that completed it arrived (ms).
+        at: When the bytes that completed it arrived.
     """
 
     type: str
     data: str
     id: str
-    at: Sample
+    at: Stamp
 
 
 class EventParser:
@@ -72,7 +72,7 @@ class EventParser:
         line = self._line.removeprefix(BOM) if self._first_line else self._line
         return bool(self._data or self._type or (line and not line.startswith(b":")))
 
-    def feed(self, chunk: bytes, at: Sample) -> list[Event]:
+    def feed(self, chunk: bytes, at: Stamp) -> list[Event]:
         """Take bytes that arrived at a moment; returns the events they completed.
 
         Raises:
@@ -99,7 +99,7 @@ class EventParser:
         if len(self._line) > self._max_line:
             raise TargetError(f"a line of the stream has more than {self._max_line} bytes")
 
-    def _end_line(self, at: Sample) -> Event | None:
+    def _end_line(self, at: Stamp) -> Event | None:
         line = bytes(self._line)
         self._line.clear()
         if self._first_line:
@@ -127,7 +127,7 @@ class EventParser:
         elif name == b"retry" and RETRY.fullmatch(value):
             self.retry_ms = int(value)
 
-    def _dispatch(self, at: Sample) -> Event | None:
+    def _dispatch(self, at: Stamp) -> Event | None:
         kind, lines = self._type, self._data
         self._type, self._data, self._size = "", [], 0
         if not lines:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import ssl
 
 from pytest_release.config.cases import Request
-from pytest_release.targets._httpx import H2Error, httpcore
+from pytest_release.targets._httpx import H2Error, httpx
 from pytest_release.targets.wire import Phase, Wire
 
 SHOWN = 300  # characters of a foreign message, which may quote what the server sent
 
 FAILURES = (
-    httpcore.TimeoutException,
-    httpcore.NetworkError,
-    httpcore.ProtocolError,
-    httpcore.UnsupportedProtocol,
+    httpx.TimeoutException,
+    httpx.NetworkError,
+    httpx.ProtocolError,
+    httpx.UnsupportedProtocol,
     H2Error,
     ValueError,  # a status of HTTP/2 that is no number
     OSError,
@@ -30,24 +30,30 @@ def reason(error: Exception, wire: Wire, request: Request) -> str:
         request: Its bounds are named.
     """
     text = str(error)[:SHOWN]
-    origin = error.args[0] if error.args else None  # httpcore wraps it and forgets the cause
+    origin = _origin(error)
     match error:
-        case httpcore.TimeoutException() if wire.expired:
+        case httpx.TimeoutException() if wire.expired:
             return f"timed out after {request.timeout_s:g} s while {wire.phase}"
-        case httpcore.TimeoutException():
+        case httpx.TimeoutException():
             return f"stalled for {request.stall_s:g} s while {wire.phase}"
-        case httpcore.ConnectError() if wire.phase is Phase.TLS:
+        case httpx.ConnectError() if wire.phase is Phase.TLS:
             return f"TLS was refused: {_tls_reason(origin, text)}"
-        case httpcore.ConnectError():
+        case httpx.ConnectError():
             return f"cannot be reached: {_system_reason(origin, text)}"
-        case httpcore.NetworkError() | OSError():
+        case httpx.NetworkError() | OSError():
             return f"was cut off while {wire.phase}: {_system_reason(origin, text)}"
-        case httpcore.RemoteProtocolError() | H2Error() | ValueError():
+        case httpx.RemoteProtocolError() | H2Error() | ValueError():
             return _protocol_reason(text, wire)
         case _ if wire.phase is Phase.WAITING:  # httpcore's word for what h2 cannot read
             return _protocol_reason(text, wire)
         case _:
             return f"cannot be sent: {text}"
+
+
+def _origin(error: BaseException) -> object:
+    """What the system or TLS said; httpcore wraps it and forgets the cause."""
+    wrapped = error.__cause__ or error
+    return wrapped.args[0] if wrapped.args else None
 
 
 def _tls_reason(origin: object, text: str) -> str:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self
 
@@ -20,20 +20,23 @@ from pytest_release.config.cases import Request
 from pytest_release.config.environment import Environment
 from pytest_release.errors import ConfigError, Problem, TargetError
 from pytest_release.sampling import Sample
-from pytest_release.targets._httpx import httpcore, httpx
+from pytest_release.targets._httpx import httpx
 from pytest_release.targets.busy import Heartbeat
+from pytest_release.targets.calibration import process_clock
 from pytest_release.targets.content import ContentError, Decoder
 from pytest_release.targets.failures import FAILURES, reason
 from pytest_release.targets.outgoing import Sent, build, describe, private_headers
 from pytest_release.targets.redirects import Trail
+from pytest_release.targets.stamps import Stamp
+from pytest_release.targets.transport import TimedTransport
 from pytest_release.targets.turns import Turns
-from pytest_release.targets.wire import TimedBackend, Wire
+from pytest_release.targets.wire import Wire
 
 SHOWN_HEADERS = 100
 SHOWN_HEADER = 2_000  # characters of a header's value that are kept
 SHOWN_BODY = 4_000  # bytes of body that are kept where a callback takes it
 
-OnChunk = Callable[[bytes, Sample], float | None]
+OnChunk = Callable[[bytes, Stamp], float | None]
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class Exchange:
         total: The end of the answer, or the moment the exchange was given up.
         broken: What went wrong after the head, in one sentence; None when nothing did.
         lingered: The time that the callback gave the rest of the answer ran out.
+        sample: What a stamp that the callback was given means, in ms like the figures above.
     """
 
     sent: Sent
@@ -76,6 +80,7 @@ class Exchange:
     total: Sample
     broken: str | None = None
     lingered: bool = False
+    sample: Callable[[Stamp], Sample] = field(repr=False, compare=False, kw_only=True)
 
     @property
     def url(self) -> str:
@@ -142,19 +147,20 @@ class HttpTarget:
         sent = describe(request, built, environment, values)
         tls = self._tls_http2 if request.http2 else self._tls
         trail = Trail(built, private_headers(environment), environment.redactor)
+        clock = process_clock()  # before the deadline: the first question may take a second
         with self._heartbeat, ExitStack() as starting:
             starting.enter_context(self._turns.turn())
             deadline_ns = time.monotonic_ns() + int(request.timeout_s * 1e9)
             while True:
-                wire = Wire(self._heartbeat, deadline_ns)
-                with httpcore.ConnectionPool(
-                    ssl_context=tls, http2=request.http2, network_backend=TimedBackend(wire)
-                ) as pool:
+                wire = Wire(clock, self._heartbeat, deadline_ns)
+                with TimedTransport(
+                    tls, clock, http2=request.http2, heartbeat=self._heartbeat
+                ) as transport:
                     answer = _Answer(request, trail, wire, environment)
-                    answer.await_head(pool)
-                    starting.close()
-                    if not (request.follow_redirects and answer.redirects()):
-                        return answer.exchange(sent, answer.read(on_chunk))
+                    with answer.head(transport):
+                        starting.close()
+                        if not (request.follow_redirects and answer.redirects()):
+                            return answer.exchange(sent, answer.read(on_chunk))
 
 
 class _BrokenError(Exception):
@@ -173,49 +179,38 @@ class _Answer:
         self._redact = environment.redactor
         self._body = bytearray()
         self._size = 0
-        self._first_body_ns: int | None = None
+        self._first_body: Stamp | None = None
         self._lingering = self._lingered = self._stopped = False
 
-    def await_head(self, pool: httpcore.ConnectionPool) -> None:
-        """Send the request, wait for the final answer's head.
+    @contextmanager
+    def head(self, transport: TimedTransport) -> Iterator[None]:
+        """Send the request, wait for the final answer's head; close the answer behind the block.
 
         Raises:
             TargetError: None came.
         """
-        built = self._trail.request
+        outgoing = self._trail.request
         timeouts = dict.fromkeys(("connect", "read", "write", "pool"), self._request.stall_s)
-        url = httpcore.URL(
-            scheme=built.url.raw_scheme,
-            host=built.url.raw_host,
-            port=built.url.port,
-            target=built.url.raw_path,
-        )
+        outgoing.extensions = {"timeout": timeouts, "wire": self._wire}
         try:
-            self._answer = pool.handle_request(
-                httpcore.Request(
-                    built.method,
-                    url,
-                    headers=built.headers.raw,
-                    content=built.read(),
-                    extensions={"timeout": timeouts},
-                )
-            )
+            self._answer = transport.handle_request(outgoing)
         except FAILURES as error:
             raise TargetError(f"{self._trail}: {self._reason(error)}") from None
-        self._version = self._answer.extensions["http_version"].decode("latin-1")
-        self._wire.answered(self._version)
+        with closing(self._answer):
+            yield
 
     def redirects(self) -> bool:
         """Whether there is a next request on the trail."""
-        return self._trail.follow(self._answer.status, self._header(b"location"))
+        return self._trail.follow(self._answer.status_code, self._header("location"))
 
     def read(self, on_chunk: OnChunk | None) -> str | None:
         """Read the body; returns what broke it, in one sentence."""
         try:
-            decoder = Decoder(self._header(b"content-encoding") or "")
+            decoder = Decoder(self._header("content-encoding") or "")
             for chunk in self._chunks():
-                at = self._wire.last_read_ns
-                self._first_body_ns = self._first_body_ns or at
+                at = self._wire.last_read
+                assert at is not None
+                self._first_body = self._first_body or at
                 for piece in decoder.feed(chunk):
                     self._take(piece, at, on_chunk)
                     if self._stopped:
@@ -230,42 +225,44 @@ class _Answer:
 
     def _chunks(self) -> Iterator[bytes]:
         try:
-            yield from self._answer.iter_stream()
+            yield from self._answer.iter_raw()
         except FAILURES as error:
             raise _BrokenError(self._reason(error)) from None
 
     def _reason(self, error: Exception) -> str:
         return self._redact(reason(error, self._wire, self._request))
 
-    def _take(self, piece: bytes, at_ns: int, on_chunk: OnChunk | None) -> None:
+    def _take(self, piece: bytes, at: Stamp, on_chunk: OnChunk | None) -> None:
         self._size += len(piece)
         if on_chunk is None:
             self._body += piece
             return
         self._body += piece[: max(SHOWN_BODY - len(self._body), 0)]
-        seconds = on_chunk(piece, self._wire.sample(at_ns))
+        seconds = on_chunk(piece, at)
         if seconds is not None and not self._lingering:
             self._lingering = True
             self._stopped = seconds == 0
             ends_ns = time.monotonic_ns() + int(seconds * 1e9)
-            self._wire.deadline_ns = min(self._wire.deadline_ns, ends_ns)
+            self._wire.deadline_ns = min(self._wire.deadline_ns or ends_ns, ends_ns)
 
-    def _header(self, name: bytes) -> str | None:
-        found = (value for key, value in self._answer.headers if key.lower() == name)
+    def _header(self, name: str) -> str | None:
+        """The first of that name; httpx would join several."""
+        raw = name.encode()
+        found = (value for key, value in self._answer.headers.raw if key.lower() == raw)
         return next((value.decode("latin-1") for value in found), None)
 
     def exchange(self, sent: Sent, broken: str | None) -> Exchange:
         """All that is known, after the body has been read."""
         wire = self._wire
         given_up = broken or self._lingered or self._stopped
-        first_body = None if self._first_body_ns is None else wire.sample(self._first_body_ns)
+        assert wire.last_read is not None
         return Exchange(
             sent=sent,
-            status=self._answer.status,
-            http_version=self._version,
+            status=self._answer.status_code,
+            http_version=self._answer.http_version,
             headers=tuple(
                 (name.decode("latin-1").lower()[:200], value.decode("latin-1")[:SHOWN_HEADER])
-                for name, value in self._answer.headers[:SHOWN_HEADERS]
+                for name, value in self._answer.headers.raw[:SHOWN_HEADERS]
             ),
             body=bytes(self._body),
             accept_encoding=self._request.accept_encoding,
@@ -274,11 +271,12 @@ class _Answer:
             dns_ms=wire.dns_ms,
             connect_ms=wire.connect_ms,
             tls_ms=wire.tls_ms,
-            ttfb=wire.sample(wire.first_read_ns),
-            first_body=first_body,
-            total=wire.sample(time.monotonic_ns() if given_up else wire.last_read_ns),
+            ttfb=wire.ttfb,
+            first_body=None if self._first_body is None else wire.sample(self._first_body),
+            total=wire.now() if given_up else wire.sample(wire.last_read),
             broken=broken,
             lingered=self._lingered,
+            sample=wire.sample,
         )
 
 
@@ -303,6 +301,8 @@ def tls_context(environment: Environment) -> ssl.SSLContext:
 def connect(environment: Environment) -> httpx.Client:
     """A client for a user's own tests: base URL, authorisation, TLS, and no proxy variables.
 
+    Each response carries its times: ``response.extensions["wire"].ttfb`` is a `Sample`.
+
     Raises:
         ConfigError: As `tls_context`.
         TargetError: The environment has no address, or one that cannot be used.
@@ -312,6 +312,6 @@ def connect(environment: Environment) -> httpx.Client:
     return httpx.Client(
         base_url=httpx.URL(environment.base_url or "").copy_with(userinfo=b""),
         headers=authorised,
-        verify=tls_context(environment),
+        transport=TimedTransport(tls_context(environment), process_clock()),
         trust_env=False,
     )

@@ -1,9 +1,9 @@
 """Exchanges start in turn, so that one's preparation is not part of another's first byte.
 
-Building a request and connecting costs the interpreter milliseconds, during which no other thread
-learns that its answer has come. Whoever starts therefore holds the turn until its first byte is
-there, but not longer than `HOLD_S`: a slow server must not make the others wait for it. Reading
-what comes after that overlaps freely.
+Building a request and connecting costs milliseconds of a core, which a deployment on the same
+machine then lacks. Whoever starts therefore holds the turn until its first byte is there, but not
+longer than `HOLD_S`: a slow server must not make the others wait for it. Reading what comes after
+that overlaps freely.
 """
 
 from __future__ import annotations

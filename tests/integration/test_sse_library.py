@@ -11,9 +11,9 @@ import pytest
 from pytest_release.config.cases import Case, Request
 from pytest_release.config.environment import Environment
 from pytest_release.evidence import Evidence
-from pytest_release.sampling import Sample
 from pytest_release.targets.events import Event, EventParser
 from pytest_release.targets.http import HttpTarget
+from pytest_release.targets.stamps import Stamp
 
 TYPES = ("opened", "verse", "closed")
 POEM = Case(
@@ -70,7 +70,7 @@ def test_ids_retry_and_pings_are_understood(
     """An id outlives its event, the reconnection time is kept, and pings are comments."""
     parser, events = EventParser(), list[Event]()
 
-    def take(chunk: bytes, at: Sample) -> None:
+    def take(chunk: bytes, at: Stamp) -> None:
         events.extend(parser.feed(chunk, at))
 
     HttpTarget(environment_at(base_url)).send(POEM.request, on_chunk=take)

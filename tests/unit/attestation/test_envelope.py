@@ -171,7 +171,7 @@ def test_two_signatures_meet_a_threshold_of_two() -> None:
 @given(st.binary())
 def test_bytes_never_raise_anything_else(line: bytes) -> None:
     """Whatever the bytes, they are refused with `VerificationError`."""
-    with pytest.raises(VerificationError, match="the line is not"):
+    with pytest.raises(VerificationError, match=r"the line is not|an envelope has"):
         open_envelope(line, [KEY])
 
 

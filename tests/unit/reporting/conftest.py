@@ -44,7 +44,10 @@ CONTEXT = Context(
 
 LIMITED = Measurement(
     "ttfb_ms",
-    (Sample(4.0, 3.5, 4.0, "read()"), Sample(6.0, 1.0, 6.0, "read()", busy_ms=4.7)),
+    (
+        Sample(4.0, 3.5, 4.0, "kernel", exact=True),
+        Sample(6.0, 1.0, 6.0, "kernel", busy_ms=4.7, flags=("merged",)),
+    ),
     Estimate(5.0, 2.25, 6.5),
     100.0,
     Decision.KEPT,

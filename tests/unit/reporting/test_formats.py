@@ -156,7 +156,7 @@ def test_a_row_expands_to_everything_that_is_known(runs: Runs) -> None:
 
     for part in (
         "<code>basic.status</code> status 500",
-        "ttfb_ms 5 ms [2.25, 6.5] · 2 samples · read() · client was busy 4.7 ms",
+        "ttfb_ms 5 ms [2.25, 6.5] · 2 samples, 1 exact, 1 merged · kernel · client was busy 4.7 ms",
         'aria-label="ttfb_ms: 2 samples against the limit"',
         'aria-label="2 events over time"',
         "<pre>curl https://shop.example/one</pre>",

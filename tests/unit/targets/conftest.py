@@ -14,7 +14,9 @@ import trustme
 from pytest_release.config.cases import Request
 from pytest_release.config.environment import Environment
 from pytest_release.targets.http import Exchange, HttpTarget
-from pytest_release.targets.wire import TimedStream, Wire
+from pytest_release.targets.network import PlainStream
+from pytest_release.targets.stamps import Stamp
+from pytest_release.targets.wire import Wire
 from tests.unit.targets.scripted import Connection, Flow, Server, Talk
 
 Serve = Callable[..., Server]
@@ -24,18 +26,18 @@ Send = Callable[..., Exchange]
 @pytest.fixture
 def flow(monkeypatch: pytest.MonkeyPatch) -> Flow:
     """Knows what the client under test has read."""
-    flow, read, close = Flow(), Wire.read, TimedStream.close
+    flow, read, close = Flow(), Wire.read, PlainStream.close
 
-    def spy_read(wire: Wire, data: bytes, at_ns: int) -> None:
-        read(wire, data, at_ns)
+    def spy_read(wire: Wire, data: bytes, stamp: Stamp) -> None:
+        read(wire, data, stamp)
         flow.read(len(data))
 
-    def spy_close(stream: TimedStream) -> None:
+    def spy_close(stream: PlainStream) -> None:
         close(stream)
         flow.closed()
 
     monkeypatch.setattr(Wire, "read", spy_read)
-    monkeypatch.setattr(TimedStream, "close", spy_close)
+    monkeypatch.setattr(PlainStream, "close", spy_close)
     return flow
 
 

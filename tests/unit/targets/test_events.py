@@ -12,8 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pytest_release.errors import TargetError
-from pytest_release.sampling import Sample
 from pytest_release.targets.events import Event, EventParser
+from pytest_release.targets.stamps import Stamp
 
 Seen = tuple[str, str, str]  # type, data, id
 
@@ -145,9 +145,9 @@ SCRIPTS = {
 }
 
 
-def at(number: int) -> Sample:
+def at(number: int) -> Stamp:
     """The stamp of a chunk."""
-    return Sample(number, number, number)
+    return Stamp(number, number, number)
 
 
 def parse(parser: EventParser, chunks: Iterable[bytes]) -> list[Event]:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import socket
 import time
-from collections.abc import Callable
 from itertools import pairwise
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_release.targets import wire as wire_module
-from pytest_release.targets._httpx import httpcore
 from pytest_release.targets.busy import Heartbeat
-from pytest_release.targets.wire import CLOCK, RESOLUTION_MS, TimedBackend, Wire
+from pytest_release.targets.clock import KERNEL, Clock
+from pytest_release.targets.stamps import SANDWICH_NS, Stamp
+from pytest_release.targets.wire import Wire
 
 EARLY = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -24,6 +20,8 @@ BARE = b"HTTP/1.1 102 Processing\n\n"
 FINAL = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"
 MS = 1_000_000
+CLOCK = Clock(kernel=True, uncertainty_ms=0.25)
+CONVERSION_MS = SANDWICH_NS / MS
 
 
 class Still(Heartbeat):
@@ -34,18 +32,24 @@ class Still(Heartbeat):
         self._lateness_ms = lateness_ms
 
     def lateness_ms(self, since_ns: int, until_ns: int) -> float:
-        """What was given; asked for one moment."""
-        assert since_ns == until_ns
+        """What was given, for a stretch of time."""
+        assert since_ns <= until_ns
         return self._lateness_ms
+
+
+def stamp(number: int) -> Stamp:
+    """One that tells reads apart."""
+    return Stamp(number, number, number)
 
 
 def first_read(stream: bytes, cuts: list[int]) -> int:
     """The number, counted from 1, of the read that is taken for the answer's start."""
-    wire = Wire(Still(), 0)
+    wire = Wire(CLOCK, Still())
     places = [0, *cuts, len(stream)]
     for number, (start, end) in enumerate(pairwise(places), 1):
-        wire.read(stream[start:end], number)
-    return wire.first_read_ns
+        wire.read(stream[start:end], stamp(number))
+    assert wire.first_read is not None
+    return wire.first_read.at_ns
 
 
 @pytest.mark.parametrize("interim", [(), (EARLY,), (CONTINUE, EARLY), (EARLY, BARE, CONTINUE)])
@@ -73,58 +77,128 @@ def test_the_answer_starts_there_at_any_split(cuts: list[int]) -> None:
 
 def test_a_slow_interim_answer_is_searched_once() -> None:
     """100 KB of interim head, byte by byte, take no quadratic time."""
-    wire = Wire(Still(), 0)
+    wire = Wire(CLOCK, Still())
     for number in range(100_000):
-        wire.read(EARLY[:20] if number == 0 else b"x", number + 1)
-    wire.read(b"\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", 7)
+        wire.read(EARLY[:20] if number == 0 else b"x", stamp(1))
+    wire.read(b"\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", stamp(7))
 
-    assert wire.first_read_ns == 7
+    assert wire.first_read == stamp(7)
 
 
 def test_an_answer_of_http2_starts_with_its_head() -> None:
     """The server's settings come before it, perhaps even before the request was written."""
-    wire = Wire(Still(), 0)
-    wire.read(b"\0\0\0\4\0\0\0\0\0", 1)
-    wire.read(b"the head's frame", 2)
+    wire = Wire(CLOCK, Still())
+    wire.read(b"\0\0\0\4\0\0\0\0\0", stamp(1))
+    wire.read(b"the head's frame", stamp(2))
     wire.answered("HTTP/2")
 
-    assert wire.first_read_ns == 2
+    assert wire.first_read == stamp(2)
 
 
-def timed(lateness_ms: float = 0.0) -> Wire:
+def timed(*, left_ms: float | None = None, writes: int = 1, lateness_ms: float = 0.0) -> Wire:
     """A wire whose request was written from 10 to 12 ms."""
-    wire = Wire(Still(lateness_ms), 0)
+    wire = Wire(CLOCK, Still(lateness_ms))
+    for _ in range(writes):
+        wire.wrote()
     wire.started_ns, wire.sent_ns = 10 * MS, 12 * MS
+    wire.left_ns = None if left_ms is None else int(left_ms * MS)
     return wire
 
 
-def test_a_sample_brackets_the_truth() -> None:
-    """From before the first byte was written, down to after the last, less a stamp's error."""
-    sample = timed().sample(60 * MS)
-
-    assert (sample.value, sample.high) == (50, 50)
-    assert sample.low == pytest.approx(48 - RESOLUTION_MS)
-    assert (sample.clock, sample.busy_ms) == (CLOCK, 0)
+def exactly(ms: float, seen_ms: float | None = None) -> Stamp:
+    """One segment, stamped by the kernel."""
+    at, seen = int(ms * MS), int((seen_ms or ms) * MS)
+    return Stamp(at, at, seen, waited=True, segments=1, kernel=True)
 
 
-def test_a_busy_client_widens_the_bracket() -> None:
-    """By twice how late it was, and says so."""
-    sample = timed(lateness_ms=20).sample(60 * MS)
+def test_with_both_stamps_the_sample_is_known_to_the_conversion_between_clocks() -> None:
+    """From when the request left to the arrival; it did not leave before it was written."""
+    sample = timed(left_ms=10.5).sample(exactly(60.5))
 
-    assert sample.low == pytest.approx(48 - RESOLUTION_MS - 2 * 20)
-    assert (sample.value, sample.high, sample.busy_ms) == (50, 50, 20)
+    assert (sample.value, sample.clock, sample.exact, sample.flags) == (50, KERNEL, True, ())
+    assert sample.low == pytest.approx(50 - CONVERSION_MS)
+    assert sample.high == pytest.approx(50.5 + CONVERSION_MS)
+
+
+def test_without_a_stamp_of_the_request_its_start_is_bracketed() -> None:
+    """The value is never too small, `low` counts from when the write had returned."""
+    sample = timed().sample(exactly(60))
+
+    assert (sample.value, sample.exact) == (50, True)
+    assert sample.low == pytest.approx(48 - CONVERSION_MS)
+
+
+def test_a_request_in_several_pieces_counts_from_the_first() -> None:
+    """That is how long its sender waits; `low` counts from when the last had left."""
+    sample = timed(left_ms=11.5, writes=2).sample(exactly(60))
+
+    assert sample.value == 50
+    assert sample.low == pytest.approx(48.5 - CONVERSION_MS)
+
+
+def test_a_client_that_sees_bytes_late_says_so() -> None:
+    """An exact stamp is no less exact for it."""
+    sample = timed(left_ms=10).sample(exactly(60, seen_ms=75))
+
+    assert (sample.value, sample.busy_ms, sample.exact) == (50, 15, True)
+
+
+def test_merged_segments_may_have_come_earlier() -> None:
+    """By no more than a waiting reader is woken late."""
+    stamp = Stamp(60 * MS, 20 * MS, 60 * MS, waited=True, segments=2, kernel=True)
+    idle, busy = timed(left_ms=10).sample(stamp), timed(left_ms=10, lateness_ms=5).sample(stamp)
+
+    assert (idle.value, idle.exact, idle.flags) == (50, False, ("merged",))
+    assert idle.low == pytest.approx(50 - CLOCK.uncertainty_ms - CONVERSION_MS)
+    assert busy.low == pytest.approx(50 - CLOCK.uncertainty_ms - 2 * 5 - CONVERSION_MS)
+    assert busy.busy_ms == 5
+
+
+def test_nothing_came_before_the_reader_was_there() -> None:
+    """However busy the client was, a reader that waits sees the first segment."""
+    stamp = Stamp(60 * MS, 59 * MS, 60 * MS, waited=True, segments=2, kernel=True)
+
+    assert timed(left_ms=10, lateness_ms=30).sample(stamp).low == pytest.approx(49 - CONVERSION_MS)
+
+
+def test_what_nobody_waited_for_may_have_come_at_any_time_since_the_read_before() -> None:
+    """However idle the client was afterwards."""
+    stamp = Stamp(60 * MS, 20 * MS, 60 * MS, waited=False, segments=3, kernel=True)
+    sample = timed(left_ms=10).sample(stamp)
+
+    assert (sample.value, sample.exact, sample.flags) == (50, False, ("merged", "late"))
+    assert sample.low == pytest.approx(10 - CONVERSION_MS)
+
+
+def test_one_segment_is_exact_even_if_nobody_waited_for_it() -> None:
+    """Its stamp can only be its own; that it lay there is said."""
+    stamp = Stamp(60 * MS, 60 * MS, 90 * MS, waited=False, segments=1, kernel=True)
+    sample = timed(left_ms=10).sample(stamp)
+
+    assert (sample.value, sample.exact, sample.flags) == (50, True, ("late",))
+
+
+def test_a_stamp_of_read_is_as_late_as_the_clock_says() -> None:
+    """The uncertainty widens the interval and is never subtracted from the value."""
+    wire = timed()
+    wire.clock = Clock(kernel=False, uncertainty_ms=0.8, why="a test says so")
+    sample = wire.sample(Stamp(60 * MS, 20 * MS, 60 * MS))
+
+    assert (sample.value, sample.exact) == (50, False)
+    assert sample.low == pytest.approx(48 - 0.8 - CONVERSION_MS)
+    assert sample.clock == "read() return, up to 0.8 ms late: a test says so"
 
 
 def test_no_answer_comes_before_its_request() -> None:
     """The lower end is at least 0, even where the stamp's error is larger than the sample."""
-    sample = timed(lateness_ms=1000).sample(12 * MS)
+    sample = timed(lateness_ms=1000).sample(Stamp(12 * MS, 0, 12 * MS))
 
     assert (sample.low, sample.value) == (0, 2)
 
 
 def test_the_start_is_before_the_first_write_and_behind_the_last() -> None:
     """Head and body are two writes; what is written after the answer began changes nothing."""
-    wire = Wire(Still(), 0)
+    wire = Wire(CLOCK, Still())
     wire.writing()
     started = wire.started_ns
     wire.wrote()
@@ -132,7 +206,7 @@ def test_the_start_is_before_the_first_write_and_behind_the_last() -> None:
     wire.writing()
     wire.wrote()
     sent = wire.sent_ns
-    wire.read(FINAL, sent + 1)
+    wire.read(FINAL, stamp(sent + 1))
     wire.writing()
     wire.wrote()
 
@@ -143,7 +217,7 @@ def test_the_start_is_before_the_first_write_and_behind_the_last() -> None:
 @pytest.mark.parametrize(("left_s", "timeout", "most"), [(9, 1, 1), (1, 9, 1), (1, None, 1)])
 def test_no_step_outlasts_the_deadline(left_s: int, timeout: float | None, most: float) -> None:
     """The shorter of the step's own time-out and what is left."""
-    wire = Wire(Still(), time.monotonic_ns() + left_s * 1000 * MS)
+    wire = Wire(CLOCK, Still(), time.monotonic_ns() + left_s * 1000 * MS)
 
     assert 0.001 <= wire.seconds_left(timeout) <= most
     assert not wire.expired
@@ -151,81 +225,16 @@ def test_no_step_outlasts_the_deadline(left_s: int, timeout: float | None, most:
 
 def test_a_step_after_the_deadline_has_a_millisecond() -> None:
     """A time-out of 0 would mean a socket that does not block."""
-    wire = Wire(Still(), time.monotonic_ns() - MS)
+    wire = Wire(CLOCK, Still(), time.monotonic_ns() - MS)
 
     assert wire.seconds_left(10) == 0.001
     assert wire.expired
 
 
-Resolve = Callable[[list[str]], None]
+def test_without_a_deadline_only_the_steps_own_time_out_counts() -> None:
+    """A client for users has httpx's time-outs and no other."""
+    wire = Wire(CLOCK, Still())
 
-
-@pytest.fixture
-def resolve(monkeypatch: pytest.MonkeyPatch) -> Resolve:
-    """Decides to which addresses any name resolves."""
-
-    def resolve(addresses: list[str]) -> None:
-        found: Any = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (a, 0)) for a in addresses]
-        resolver = SimpleNamespace(getaddrinfo=lambda *_, **__: found, SOCK_STREAM=None)
-        monkeypatch.setattr(wire_module, "socket", resolver)
-
-    return resolve
-
-
-def connect(port: int) -> Wire:
-    """The wire of a connection to a name at a port, closed again."""
-    wire = Wire(Still(), time.monotonic_ns() + 5000 * MS)
-    TimedBackend(wire).connect_tcp("name.example", port, timeout=5).close()
-    return wire
-
-
-class Elsewhere(httpcore.SyncBackend):
-    """Reaches 127.0.0.1 only; the rest of 127.0.0.0/8 refuses, or is silent."""
-
-    tried: list[str]
-
-    def connect_tcp(self, host: str, *args: Any, **kwargs: Any) -> httpcore.NetworkStream:  # noqa: ANN401
-        """As the address deserves."""
-        self.tried.append(host)
-        if host == "127.0.0.2":
-            raise httpcore.ConnectError(ConnectionRefusedError(111, "Connection refused"))
-        if host == "127.0.0.3":
-            raise httpcore.ConnectTimeout("timed out")
-        return super().connect_tcp("127.0.0.1", *args, **kwargs)
-
-
-@pytest.fixture
-def tried(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The addresses that were tried, in order."""
-    Elsewhere.tried = []
-    monkeypatch.setattr(httpcore, "SyncBackend", Elsewhere)
-    return Elsewhere.tried
-
-
-def test_addresses_are_tried_in_turn(resolve: Resolve, tried: list[str]) -> None:
-    """One that refuses and one that is silent do not keep the client from the third."""
-    resolve(["127.0.0.2", "127.0.0.3", "127.0.0.2", "127.0.0.4"])
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        wire = connect(listener.getsockname()[1])
-
-    assert tried == ["127.0.0.2", "127.0.0.3", "127.0.0.4"]
-    assert wire.dns_ms is not None
-    assert wire.connect_ms is not None
-
-
-def test_the_last_failure_is_the_one_reported(resolve: Resolve, tried: list[str]) -> None:
-    """When no address can be reached."""
-    resolve(["127.0.0.3", "127.0.0.2"])
-
-    with pytest.raises(httpcore.ConnectError, match="Connection refused"):
-        connect(1)
-    assert len(tried) == 2
-
-
-def test_a_name_without_addresses(resolve: Resolve, tried: list[str]) -> None:
-    """A resolver that finds nothing without an error is no crash."""
-    resolve([])
-
-    with pytest.raises(httpcore.ConnectError, match="the name has no address"):
-        connect(1)
-    assert tried == []
+    assert wire.seconds_left(3) == 3
+    assert wire.seconds_left(None) > 3600
+    assert not wire.expired
