@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pytest_release.errors import TargetError
 from pytest_release.targets.stamps import Stamp
@@ -21,8 +21,7 @@ RETRY = re.compile(rb"[0-9]{1,15}")  # ms: up to 30,000 years
 BOM = b"\xef\xbb\xbf"
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """One dispatched event.
 
     Attributes:
@@ -85,23 +84,26 @@ class EventParser:
         events = []
         start = 0
         for end in LINE_END.finditer(chunk):
-            self._grow(chunk[start : end.start()])
+            event = self._end_line(chunk[start : end.start()], at)
             start = end.end()
-            event = self._end_line(at)
             if event is not None:
                 events.append(event)
-        self._grow(chunk[start:])
+        if start < len(chunk):
+            self._line += self._bounded(chunk[start:])
         self._skip_lf = chunk.endswith(b"\r")
         return events
 
-    def _grow(self, part: bytes) -> None:
-        self._line += part
-        if len(self._line) > self._max_line:
+    def _bounded(self, part: bytes) -> bytes:
+        """A part of the line, if there is room for it."""
+        if len(self._line) + len(part) > self._max_line:
             raise TargetError(f"a line of the stream has more than {self._max_line} bytes")
+        return part
 
-    def _end_line(self, at: Stamp) -> Event | None:
-        line = bytes(self._line)
-        self._line.clear()
+    def _end_line(self, part: bytes, at: Stamp) -> Event | None:
+        line = self._bounded(part)
+        if self._line:
+            line = bytes(self._line) + line
+            self._line.clear()
         if self._first_line:
             line = line.removeprefix(BOM)
             self._first_line = False

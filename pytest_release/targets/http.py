@@ -225,7 +225,8 @@ class _Answer:
 
     def _chunks(self) -> Iterator[bytes]:
         try:
-            yield from self._answer.iter_raw()
+            assert isinstance(self._answer.stream, httpx.SyncByteStream)
+            yield from self._answer.stream
         except FAILURES as error:
             raise _BrokenError(self._reason(error)) from None
 

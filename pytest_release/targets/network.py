@@ -22,6 +22,7 @@ from pytest_release.targets.stamps import Stamp
 from pytest_release.targets.wire import Phase, Wire
 
 HELD_BACK = 64 * 1024  # bytes
+TOLERANCE = 1.02  # by which a time-out may be exceeded
 RECORDS = 64 * 1024  # bytes of TLS records that are read at once
 
 
@@ -29,7 +30,7 @@ class TimedBackend(httpcore.NetworkBackend):
     """Opens connections that tell their wire of everything that happens on them.
 
     A connection may serve several exchanges, one after the other; which one it serves is a matter
-    of the thread: see `serving`.
+    of the thread: see `wire`.
 
     Args:
         kernel: Ask the kernel for stamps; without it the moment counts at which a read returns.
@@ -39,21 +40,15 @@ class TimedBackend(httpcore.NetworkBackend):
         self._kernel = kernel
         self._thread = threading.local()
 
-    @contextmanager
-    def serving(self, wire: Wire) -> Iterator[None]:
-        """Everything that this thread reads and writes in the block belongs to this wire."""
-        outer = getattr(self._thread, "wire", None)
-        self._thread.wire = wire
-        try:
-            yield
-        finally:
-            self._thread.wire = outer
-
     @property
     def wire(self) -> Wire:
-        """The wire that this thread serves."""
+        """The wire that this thread serves; to be set before anything is read or written."""
         wire: Wire = self._thread.wire
         return wire
+
+    @wire.setter
+    def wire(self, wire: Wire) -> None:
+        self._thread.wire = wire
 
     def connect_tcp(
         self,
@@ -179,7 +174,8 @@ class KernelChannel(Channel):
         self._sent = self._received = self._segments = 0
 
     def _limit(self, option: int, seconds: float) -> None:
-        if self._limits.get(option) != seconds:
+        """Wait no longer than that, or a little: not every read is worth a system call."""
+        if not seconds <= self._limits.get(option, 0.0) <= TOLERANCE * seconds:
             stamps.limit_waiting(self.socket, option, seconds)
             self._limits[option] = seconds
 
@@ -197,8 +193,12 @@ class KernelChannel(Channel):
         """Wait in the kernel; what comes is stamped there."""
         self._limit(socket.SO_RCVTIMEO, timeout)
         entered = time.monotonic_ns()
-        with _as_httpcore(httpcore.ReadTimeout, httpcore.ReadError):
+        try:
             data, at = stamps.receive(self.socket, most)
+        except BlockingIOError as error:
+            raise httpcore.ReadTimeout("timed out") from error
+        except OSError as error:
+            raise httpcore.ReadError(error) from error
         seen = time.monotonic_ns()
         if at is None:  # the end of the stream has none
             stamp = Stamp(seen, self._floor_ns, seen)
@@ -245,8 +245,9 @@ class PlainStream(httpcore.NetworkStream):
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Send what was held back, then read."""
         wire = self._backend.wire
-        with contextlib.suppress(httpcore.WriteError):  # the answer may be there all the same
-            self._flush()
+        if self._held:
+            with contextlib.suppress(httpcore.WriteError):  # the answer may be there all the same
+                self._flush()
         data, stamp = self._receive(max_bytes, wire.seconds_left(timeout))
         if wire.left_ns is None and not wire.first_read:
             wire.left_ns = self._channel.left_ns()
@@ -266,8 +267,6 @@ class PlainStream(httpcore.NetworkStream):
             self._flush()
 
     def _flush(self) -> None:
-        if not self._held:
-            return
         wire, data = self._backend.wire, bytes(self._held)
         self._held.clear()
         outgoing = self._outgoing(data)

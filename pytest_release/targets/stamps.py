@@ -14,7 +14,7 @@ import socket
 import struct
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 # Constants of include/uapi/asm-generic/socket.h and linux/net_tstamp.h that Python does not name.
 SO_TIMESTAMPNS = 35
@@ -31,8 +31,7 @@ _ROOM = 256  # bytes: three control messages, of 48, 16 and 44 and their heads
 Ancillary = Sequence[tuple[int, int, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(NamedTuple):
     """When bytes arrived, in nanoseconds of CLOCK_MONOTONIC.
 
     Attributes:
@@ -123,17 +122,18 @@ def to_monotonic(realtime_ns: int) -> int:
 
     Where the process is interrupted between the clocks time and again, the closest pair counts.
     """
-    best: tuple[int, int] | None = None
+    before = time.monotonic_ns()
+    now = time.time_ns()
+    width = time.monotonic_ns() - before
     for _ in range(_ATTEMPTS):
-        before = time.monotonic_ns()
-        now = time.time_ns()
-        width = time.monotonic_ns() - before
-        if best is None or width < best[0]:
-            best = width, before + width // 2 - now
         if width <= SANDWICH_NS:
             break
-    assert best is not None
-    return realtime_ns + best[1]
+        again = time.monotonic_ns()
+        then = time.time_ns()
+        took = time.monotonic_ns() - again
+        if took < width:
+            before, now, width = again, then, took
+    return realtime_ns + before + width // 2 - now
 
 
 def counters(connection: socket.socket) -> tuple[int, int]:

@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 from pytest_release.targets._httpx import httpcore, httpx
 from pytest_release.targets.busy import Heartbeat
 from pytest_release.targets.clock import Clock
 from pytest_release.targets.network import TimedBackend
 from pytest_release.targets.wire import Wire
+
+FAILURES = (
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.UnsupportedProtocol,
+)
 
 
 class TimedTransport(httpx.BaseTransport):
@@ -53,8 +60,11 @@ class TimedTransport(httpx.BaseTransport):
         wire = request.extensions.get("wire") or Wire(self._clock, self._heartbeat)
         with ExitStack() as open_until_read:
             open_until_read.enter_context(self._heartbeat)
-            with self._backend.serving(wire), _as_httpx(request):
+            self._backend.wire = wire
+            try:
                 answer = self._pool.handle_request(_for_httpcore(request))
+            except FAILURES as error:
+                raise _as_httpx(error, request) from error
             version = answer.extensions["http_version"].decode("latin-1")
             wire.answered(version)
             body = _Body(answer, self._backend, wire, request, open_until_read.pop_all())
@@ -104,25 +114,22 @@ class _Body(httpx.SyncByteStream):
     def __iter__(self) -> Iterator[bytes]:
         parts = self._answer.iter_stream()
         while True:
-            with self._backend.serving(self._wire), _as_httpx(self._request):
+            self._backend.wire = self._wire
+            try:
                 part = next(parts, None)
+            except FAILURES as error:
+                raise _as_httpx(error, self._request) from error
             if part is None:
                 return
             yield part
 
     def close(self) -> None:
-        with self._held, self._backend.serving(self._wire):
+        with self._held:
+            self._backend.wire = self._wire
             self._answer.close()
 
 
-@contextmanager
-def _as_httpx(request: httpx.Request) -> Iterator[None]:
-    """httpcore's exceptions as httpx's of the same names, as httpx's own transport has it."""
-    try:
-        yield
-    except Exception as error:
-        name = type(error).__name__
-        known = getattr(httpx, name, None)
-        if known is None or getattr(httpcore, name, None) is not type(error):
-            raise
-        raise known(str(error), request=request) from error
+def _as_httpx(error: Exception, request: httpx.Request) -> Exception:
+    """httpx's exception of the same name, as httpx's own transport raises it."""
+    known: type[httpx.TransportError] = getattr(httpx, type(error).__name__)
+    return known(str(error), request=request)

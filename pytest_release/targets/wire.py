@@ -93,7 +93,7 @@ class Wire:
         """A read has returned these bytes, or none at the end of the stream."""
         self.last_read = stamp
         self.bytes_in += len(data)
-        if self._interim.passed(data):
+        if not self._interim.over and self._interim.passed(data):
             self.first_read = stamp
 
     def answered(self, http_version: str) -> None:
@@ -156,17 +156,17 @@ class _Interim:
     _DECIDING = 12  # bytes that tell: "HTTP/1.1 103"
 
     def __init__(self) -> None:
+        self.over = False  # the final one has begun
         self._seen = bytearray()
         self._searched = 0
-        self._over = False
 
     def passed(self, data: bytes) -> bool:
         """Whether an answer begins in these bytes: the final one, unless another is to come."""
-        begins = not (self._over or self._seen)
-        self._seen += b"" if self._over else data
+        begins = not self._seen
+        self._seen += data
         while len(self._seen) >= self._DECIDING:
             if not self._HEAD.match(self._seen):
-                self._over = True
+                self.over = True
                 self._seen.clear()
             elif end := self._END.search(self._seen, self._searched):
                 del self._seen[: end.end()]

@@ -68,7 +68,7 @@ def dial(certified: Callable[..., ssl.SSLContext], trusted: str) -> Iterator[Dia
     def dial(*, kernel: bool = True, tls: bool = False, tickets: int = 0) -> Peer:
         backend = TimedBackend(kernel=kernel)
         wire = Wire(Clock(kernel, 0.3), Heartbeat(), time.monotonic_ns() + 10**10)
-        opened.enter_context(backend.serving(wire))
+        backend.wire = wire
         accepted: list[socket.socket] = []
         listener = socket.create_server(("127.0.0.1", 0))
 
@@ -390,8 +390,8 @@ def connect(port: int) -> Wire:
     """The wire of a connection to a name at a port, closed again."""
     wire = Wire(Clock(kernel=True, uncertainty_ms=0), Heartbeat(), time.monotonic_ns() + 5 * 10**9)
     backend = TimedBackend(kernel=True)
-    with backend.serving(wire):
-        backend.connect_tcp("name.example", port, timeout=5).close()
+    backend.wire = wire
+    backend.connect_tcp("name.example", port, timeout=5).close()
     return wire
 
 
