@@ -47,7 +47,10 @@ def lateness_ms() -> float:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as endpoint:  # noqa: S603 - our own module
         try:
             assert endpoint.stdout is not None
-            return _lateness_ms(endpoint.stdout.readline().strip())
+            url = endpoint.stdout.readline().strip()
+            if not url:
+                raise TargetError("the clock cannot be calibrated: its endpoint did not start")
+            return _lateness_ms(url)
         except httpx.TransportError as error:
             raise TargetError(f"the clock cannot be calibrated: {error}") from None
         finally:

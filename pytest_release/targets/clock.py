@@ -54,14 +54,20 @@ def refusal() -> str | None:
             reader = socket.create_connection(listener.getsockname(), 1)
             _kept.append(reader)
             writer, _ = listener.accept()
-        stamps.ask_for_receive_stamps(reader)
-        reader.settimeout(None)
-        stamps.limit_waiting(reader, socket.SO_RCVTIMEO, 1)
         with writer:
-            for _ in range(_TRIES):
-                writer.sendall(b"?")
-                if stamps.receive(reader, 1)[1] is not None:
-                    return None
+            if not _stamps_come(reader, writer):
+                return "no stamp came although SO_TIMESTAMPNS was accepted"
     except OSError as error:
         return f"SO_TIMESTAMPNS was refused ({error.strerror})"
-    return "no stamp came although SO_TIMESTAMPNS was accepted"
+    return None
+
+
+def _stamps_come(reader: socket.socket, writer: socket.socket) -> bool:
+    stamps.ask_for_receive_stamps(reader)
+    reader.settimeout(None)
+    stamps.limit_waiting(reader, socket.SO_RCVTIMEO, 1)
+    for _ in range(_TRIES):
+        writer.sendall(b"?")
+        if stamps.receive(reader, 1)[1] is not None:
+            return True
+    return False
