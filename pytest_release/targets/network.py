@@ -210,9 +210,8 @@ class KernelChannel(Channel):
 
     def _stamp(self, at: int, entered: int, seen: int, size: int) -> Stamp:
         segments, waited = self._count(size), at > entered
-        floor = max(entered, self._floor_ns) if waited else self._floor_ns
-        exact = segments == 1
-        return Stamp(at, at if exact else min(floor, at), seen, waited, segments, kernel=True)
+        floor = at if segments == 1 else min(self._floor_ns, at)
+        return Stamp(at, floor, seen, waited, segments, kernel=True)
 
     def _count(self, size: int) -> int:
         """How many segments these bytes came in, at most; 0 when nobody counted.

@@ -13,11 +13,18 @@ import pytest
 
 from pytest_release.config.cases import Case, Request
 from pytest_release.config.environment import Environment, GatePolicy
+from pytest_release.errors import TargetError
 from pytest_release.evidence import Evidence
 from pytest_release.gates._conductor import Conductor
+from pytest_release.gates._helper import Helper
+from pytest_release.targets.clock import KERNEL
 from pytest_release.targets.http import HttpTarget
+from pytest_release.targets.ownership import owns
+from tests.unit.targets.conftest import Serve, environment_at
+from tests.unit.targets.scripted import Connection, plain
 
 FILE = Path("cases.yaml")
+ESTABLISHED = "01"  # of /proc/net/tcp
 
 
 def case(name: str, needs: str = "", capture: str = "", *, advisory: bool = False) -> Case:
@@ -148,3 +155,42 @@ def test_a_bug_of_a_gate_reaches_whoever_asked(probe: Probe, concurrency: int) -
         conducting.evidence(bug)
 
     assert conducting.evidence(other).name == "other"
+
+
+def test_a_deployment_in_this_process_is_measured_from_another(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Client and server would wait for the same interpreter; several cases overlap there too."""
+    ours: list[bool] = []
+
+    def answer(connection: Connection) -> None:
+        connection.receive()
+        ours.append(owns(connection.socket.getpeername()[1], ESTABLISHED))
+        together.wait(10)
+        connection.socket.sendall(plain(b"{}", "Content-Type: application/json"))
+
+    together = threading.Barrier(2)
+    url = serve(talk=answer).url
+    environment = environment_at(url, gates={"basic": GatePolicy(concurrency=2)})
+    cases = [Case(f"basic/{n}", "basic", n, Request("GET", f"/{n}"), FILE, 1) for n in "ab"]
+    conductor = Conductor(environment, HttpTarget(environment))
+    conductor.plan(cases)
+
+    seen = [conductor.evidence(case) for case in cases]
+
+    assert [(evidence.case, evidence.failures) for evidence in seen] == [
+        ("basic/a", ()),
+        ("basic/b", ()),
+    ]
+    assert ours == [False, False]
+    assert all(m.samples[0].clock == KERNEL for e in seen for m in e.measurements)
+
+
+def test_a_helper_that_dies_is_one_sentence() -> None:
+    """Nobody waits for ever, and nobody starts to wait."""
+    helper = Helper(environment_at("http://127.0.0.1:1"))
+    asked = Case("basic/a", "basic", "a", Request("GET", "/"), FILE, 1)
+    helper.close()
+
+    with pytest.raises(TargetError, match=r"^the process that measures has ended$"):
+        helper.measure(asked, GatePolicy(), {})
