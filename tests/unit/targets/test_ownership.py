@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -63,7 +62,7 @@ def test_an_address_elsewhere_is_not_looked_up() -> None:
 def test_where_it_cannot_be_told_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without /proc, as on other systems."""
 
-    def missing(*_: Any) -> str:
+    def missing(*_: object) -> str:
         raise FileNotFoundError
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
