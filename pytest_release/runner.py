@@ -61,20 +61,25 @@ class Recorder:
         return self.collected
 
     def measure(
-        self, name: str, values: float | Sequence[float], *, limit: float | None = None
+        self,
+        name: str,
+        values: float | Sample | Sequence[float | Sample],
+        *,
+        limit: float | None = None,
     ) -> Measurement:
         """Record a figure.
 
         Args:
             name: With its unit as suffix (``queue_ms``); a threshold of that name is its limit.
-            values: One sample or several, in that unit.
+            values: One sample or several, in that unit; what has been timed by the ``http``
+                fixture keeps its interval: ``response.extensions["wire"].ttfb``.
             limit: Instead of the threshold.
 
         Raises:
             EvidenceError: There are no values, or one is not finite.
         """
-        drawn = [values] if isinstance(values, int | float) else list(values)
-        samples = tuple(Sample(float(v), float(v), float(v), "given by the test") for v in drawn)
+        drawn = [values] if isinstance(values, int | float | Sample) else values
+        samples = tuple(v if isinstance(v, Sample) else _given(float(v)) for v in drawn)
         policy = self._environment.gates.get(self.collected.gate)
         confidence = policy.samples.confidence if policy else 0.95
         bound = limit if limit is not None or not policy else policy.thresholds.get(name)
@@ -99,6 +104,10 @@ class Recorder:
     def _add(self, **changes: Any) -> None:  # noqa: ANN401 - fields of Evidence
         self.touched = True
         self.collected = replace(self.collected, **changes)
+
+
+def _given(value: float) -> Sample:
+    return Sample(value, value, value, "given by the test")
 
 
 class Runner:

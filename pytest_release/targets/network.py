@@ -311,12 +311,17 @@ class PlainStream(httpcore.NetworkStream):
                 return connected.getsockname()
             case "server_addr":
                 return connected.getpeername()
-            case "is_readable":  # an idle connection that is has been closed by the server
-                poll = select.poll()
-                poll.register(connected, select.POLLIN)
-                return any(event & ~select.POLLERR for _, event in poll.poll(0))
+            case "is_readable":
+                return connected.fileno() < 0 or _is_readable(connected)
             case _:
                 return None
+
+
+def _is_readable(connected: socket.socket) -> bool:
+    """Whether an idle connection has something to read: its end. A stamp of a write is no such."""
+    poll = select.poll()
+    poll.register(connected, select.POLLIN)
+    return any(event & ~select.POLLERR for _, event in poll.poll(0))
 
 
 class TlsStream(PlainStream):

@@ -207,7 +207,7 @@ import pytest
 @pytest.mark.search
 def test_health(http, environment, evidence):
     answer = http.get("/api/v1/health")
-    evidence.measure("answer_ms", answer.elapsed.total_seconds() * 1000)
+    evidence.measure("answer_ms", answer.extensions["wire"].ttfb)
     evidence.attach("who answered", f"{environment.name} {answer.json()['status']}")
     assert answer.request.headers["authorization"] == "Bearer sesame-0451-sesame"
 """
@@ -231,8 +231,44 @@ def test_a_test_of_ones_own_is_a_gate(folder: Path) -> None:
     gate = evidence["gates"][0]
     assert (status, gate["gate"], gate["verdict"]) == (0, "search", "PASSED")
     assert gate["thresholds"][0]["decision"] == "kept"
+    (sample,) = gate["cases"][0]["evidence"]["measurements"][0]["samples"]
+    assert (sample["clock"], sample["low"] < sample["high"]) == ("kernel receive stamp", True)
     attached = gate["cases"][0]["evidence"]["attachments"]
     assert attached == [{"name": "who answered", "text": "demo ok"}]
+
+
+REFUSING = """
+from pytest_release.targets import stamps
+
+stamps.SO_TIMESTAMPNS = 9999  # an option that no kernel knows: it refuses
+"""
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
+def test_without_the_kernels_stamps_the_run_is_less_exact_and_says_so(
+    folder: Path, workers: tuple[str, ...]
+) -> None:
+    """One line names the clock, its uncertainty and the reason; every sample carries it."""
+    (folder / "refusing.py").write_text(REFUSING)
+    process = start(folder, "-p", "refusing", *workers)
+    output, _ = process.communicate(timeout=60)
+    evidence = json.loads((folder / "reports" / "latest" / "evidence.json").read_text())
+
+    assert process.returncode == 0
+    lines = re.findall(
+        r"timed by read\(\) return, up to [0-9.]+ ms late: SO_TIMESTAMPNS was refused \(Protocol",
+        " ".join(output.split()),
+    )
+    assert 1 <= len(lines) <= 2, "a process a line"
+    samples = [
+        sample
+        for gate in evidence["gates"]
+        for case in gate["cases"]
+        for measurement in case["evidence"]["measurements"]
+        for sample in measurement["samples"]
+    ]
+    assert {sample["exact"] for sample in samples} == {False}
+    assert {sample["clock"].partition(",")[0] for sample in samples} == {"read() return"}
 
 
 def test_a_fixture_without_an_environment_says_what_to_do(folder: Path) -> None:
