@@ -152,13 +152,12 @@ class HttpTarget:
             starting.enter_context(self._turns.turn())
             deadline_ns = time.monotonic_ns() + int(request.timeout_s * 1e9)
             while True:
-                wire = Wire(clock, self._heartbeat, deadline_ns)
+                wire = Wire(clock, self._heartbeat, deadline_ns, on_sent=starting.close)
                 with TimedTransport(
                     tls, clock, http2=request.http2, heartbeat=self._heartbeat
                 ) as transport:
                     answer = _Answer(request, trail, wire, environment)
                     with answer.head(transport):
-                        starting.close()
                         if not (request.follow_redirects and answer.redirects()):
                             return answer.exchange(sent, answer.read(on_chunk))
 

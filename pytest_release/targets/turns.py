@@ -1,9 +1,9 @@
-"""Exchanges start in turn, so that one's preparation is not part of another's first byte.
+"""Exchanges start in turn, so that one's preparation does not delay another's reading.
 
-Building a request and connecting costs milliseconds of a core, which a deployment on the same
-machine then lacks. Whoever starts therefore holds the turn until its first byte is there, but not
-longer than `HOLD_S`: a slow server must not make the others wait for it. Reading what comes after
-that overlaps freely.
+Building a request and connecting costs the interpreter milliseconds. Who has sent its request must
+get to its read at once, or what arrives meanwhile is read together and has one stamp. Whoever
+starts therefore holds the turn until its request is sent, but not longer than `HOLD_S`: a server
+that is slow to accept must not make the others wait for it. Waiting and reading overlap freely.
 """
 
 from __future__ import annotations

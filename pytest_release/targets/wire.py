@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from enum import StrEnum
 
 from pytest_release.sampling import Sample
@@ -45,9 +46,16 @@ class Wire:
         clock: Which stamps there are, and what they are worth.
         heartbeat: Beating while the connection is used.
         deadline_ns: After this every read and write times out; None for never.
+        on_sent: Called when the request, or a first piece of it, has been written.
     """
 
-    def __init__(self, clock: Clock, heartbeat: Heartbeat, deadline_ns: int | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        heartbeat: Heartbeat,
+        deadline_ns: int | None = None,
+        on_sent: Callable[[], None] = lambda: None,
+    ) -> None:
         self.clock = clock
         self.heartbeat = heartbeat
         self.deadline_ns = deadline_ns
@@ -61,6 +69,7 @@ class Wire:
         self.first_read: Stamp | None = None
         self.last_read: Stamp | None = None
         self.bytes_in = 0
+        self._on_sent = on_sent
         self._writes = 0
         self._interim = _Interim()
 
@@ -88,6 +97,7 @@ class Wire:
             self.sent_ns = time.monotonic_ns()
             self._writes += 1
             self.phase = Phase.WAITING
+            self._on_sent()
 
     def read(self, data: bytes, stamp: Stamp) -> None:
         """A read has returned these bytes, or none at the end of the stream."""

@@ -6,7 +6,9 @@ import contextlib
 import gzip
 import json
 import ssl
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -16,6 +18,7 @@ from pytest_release.config.cases import Request
 from pytest_release.config.environment import Auth
 from pytest_release.errors import ConfigError, TargetError
 from pytest_release.redaction import Secret
+from pytest_release.targets import turns
 from pytest_release.targets._httpx import httpx
 from pytest_release.targets.clock import KERNEL
 from pytest_release.targets.http import SHOWN_BODY, HttpTarget, connect
@@ -297,3 +300,22 @@ def test_the_client_for_users_believes_the_environments_authority(
         pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"),
     ):
         client.get("/")
+
+
+def test_requests_wait_for_their_answers_together(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They start in turn, but the turn ends when a request is sent, not when it is answered."""
+    monkeypatch.setattr(turns, "HOLD_S", 60.0)
+    both = threading.Barrier(2)
+
+    def answer(connection: Connection) -> None:
+        connection.receive()
+        both.wait(10)
+        connection.socket.sendall(plain(b"x"))
+
+    target = HttpTarget(environment_at(serve(talk=answer).url))
+    with ThreadPoolExecutor(2) as threads:
+        answers = list(threads.map(target.send, [Request("GET", "/")] * 2))
+
+    assert [exchange.body for exchange in answers] == [b"x", b"x"]
