@@ -28,7 +28,7 @@ class TimedBackend(httpcore.NetworkBackend):
     """Opens connections that tell their wire of everything that happens on them.
 
     A connection may serve several exchanges, one after the other; which one it serves is a matter
-    of the thread: see `wire`.
+    of the thread: see `serve`.
 
     Args:
         kernel: Ask the kernel for stamps; without it the moment counts at which a read returns.
@@ -38,15 +38,15 @@ class TimedBackend(httpcore.NetworkBackend):
         self._kernel = kernel
         self._thread = threading.local()
 
+    def serve(self, wire: Wire) -> None:
+        """Have this thread's connecting, reading and writing belong to a wire, from now on."""
+        self._thread.wire = wire
+
     @property
     def wire(self) -> Wire:
-        """The wire that this thread serves; to be set before anything is read or written."""
+        """The wire that this thread serves."""
         wire: Wire = self._thread.wire
         return wire
-
-    @wire.setter
-    def wire(self, wire: Wire) -> None:
-        self._thread.wire = wire
 
     def connect_tcp(
         self,

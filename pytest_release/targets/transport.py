@@ -60,7 +60,7 @@ class TimedTransport(httpx.BaseTransport):
         wire = request.extensions.get("wire") or Wire(self._clock, self._heartbeat)
         with ExitStack() as open_until_read:
             open_until_read.enter_context(self._heartbeat)
-            self._backend.wire = wire
+            self._backend.serve(wire)
             try:
                 answer = self._pool.handle_request(_for_httpcore(request))
             except FAILURES as error:
@@ -114,7 +114,7 @@ class _Body(httpx.SyncByteStream):
     def __iter__(self) -> Iterator[bytes]:
         parts = self._answer.iter_stream()
         while True:
-            self._backend.wire = self._wire
+            self._backend.serve(self._wire)
             try:
                 part = next(parts, None)
             except FAILURES as error:
@@ -125,7 +125,7 @@ class _Body(httpx.SyncByteStream):
 
     def close(self) -> None:
         with self._held:
-            self._backend.wire = self._wire
+            self._backend.serve(self._wire)
             self._answer.close()
 
 

@@ -68,7 +68,7 @@ def dial(certified: Callable[..., ssl.SSLContext], trusted: str) -> Iterator[Dia
     def dial(*, kernel: bool = True, tls: bool = False, tickets: int = 0) -> Peer:
         backend = TimedBackend(kernel=kernel)
         wire = Wire(Clock(kernel, 0.3), Heartbeat(), time.monotonic_ns() + 10**10)
-        backend.wire = wire
+        backend.serve(wire)
         accepted: list[socket.socket] = []
         listener = socket.create_server(("127.0.0.1", 0))
 
@@ -390,7 +390,7 @@ def connect(port: int) -> Wire:
     """The wire of a connection to a name at a port, closed again."""
     wire = Wire(Clock(kernel=True, uncertainty_ms=0), Heartbeat(), time.monotonic_ns() + 5 * 10**9)
     backend = TimedBackend(kernel=True)
-    backend.wire = wire
+    backend.serve(wire)
     backend.connect_tcp("name.example", port, timeout=5).close()
     return wire
 
