@@ -50,7 +50,7 @@ def lines(run: RunVerdict, width: int) -> Iterator[Line]:
         for reason in gate.reasons:
             yield from _wrapped(f"  {gate.gate}: {one_line(reason)}", width)
     for clock in figures.clocks(run):
-        if clock.startswith(READ):  # not what is expected, so it is said
+        if clock.startswith(f"{READ},"):  # the kernel gives none: it is said why
             yield from _wrapped(f"  timed by {one_line(clock)}", width)
     yield Line("")
     yield Line(f"{run.verdict}  {_subject(run)}", _colour(run.verdict), bold=True)

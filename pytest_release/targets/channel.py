@@ -119,32 +119,31 @@ class KernelChannel(Channel):
         except OSError as error:
             raise httpcore.ReadError(error) from error
         seen = time.monotonic_ns()
+        filled = len(data) == most
+        segments = self._count(len(data), filled=filled)
         if at is None:  # the end of the stream has none
-            stamp = Stamp(seen, self._floor_ns, seen)
+            stamp = Stamp(seen, self._floor_ns, seen, segments=segments)
         else:
             at = max(min(at, seen), self._last_ns)  # the conversion between clocks is not exact
-            stamp = self._stamp(at, entered, seen, len(data))
-        self._took(stamp, all_there_was=len(data) < most)
+            floor = at if segments == 1 else min(self._floor_ns, at)
+            stamp = Stamp(at, floor, seen, at > entered, segments, kernel=True)
+        self._took(stamp, all_there_was=not filled)
         return data, stamp
 
-    def _stamp(self, at: int, entered: int, seen: int, size: int) -> Stamp:
-        segments, waited = self._count(size), at > entered
-        floor = at if segments == 1 else min(self._floor_ns, at)
-        return Stamp(at, floor, seen, waited, segments, kernel=True)
-
-    def _count(self, size: int) -> int:
+    def _count(self, size: int, *, filled: bool) -> int:
         """How many segments these bytes came in, at most; 0 when nobody counted.
 
         A segment that came in since the read is counted as well. It shows in the bytes, where one
-        alone may be a FIN, which is no segment of data.
+        alone may be a FIN, which is no segment of data. A read that was filled may have ended
+        inside a segment, whose other part belongs to the next one.
         """
         self._received += size
         received, segments = stamps.counters(self.socket)
         if not segments:
             return 0
-        new = segments - self._segments
-        if received - self._received <= 1:
-            self._segments = segments
+        new, unread = segments - self._segments, received - self._received
+        if unread <= 1 or filled:
+            self._segments = segments - (unread > 1)
             return max(new, 1)
         own = max(new - 1, 1)
         self._segments += new - 1 if own == 1 else 1

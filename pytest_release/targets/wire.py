@@ -18,7 +18,7 @@ from enum import StrEnum
 
 from pytest_release.sampling import Sample
 from pytest_release.targets.busy import Heartbeat
-from pytest_release.targets.clock import Clock
+from pytest_release.targets.clock import READ, Clock
 from pytest_release.targets.stamps import SANDWICH_NS, Stamp
 
 FOREVER_S = 24 * 3600.0
@@ -148,9 +148,9 @@ class Wire:
         value = max(stamp.at_ns - start, 0)
         low = max(min(arrived - left - SANDWICH_NS, value), 0)
         high = max(stamp.at_ns - self.started_ns + SANDWICH_NS, value)
-        return Sample(
-            value / 1e6, low / 1e6, high / 1e6, self.clock.name, busy, stamp.exact, _flags(stamp)
-        )
+        name = READ if self.clock.kernel and not stamp.kernel else self.clock.name
+        flags = _flags(stamp)
+        return Sample(value / 1e6, low / 1e6, high / 1e6, name, busy, stamp.exact, flags)
 
 
 def _flags(stamp: Stamp) -> tuple[str, ...]:

@@ -189,6 +189,38 @@ def test_what_did_not_fit_may_be_older_than_the_read_before(dial: Dial) -> None:
     assert stamp.floor_ns in (first.at_ns, stamp.at_ns)
 
 
+def test_a_read_that_ends_inside_a_segment_is_of_both(dial: Dial) -> None:
+    """Its stamp is that of the segment it ended in; what is left has the same."""
+    peer = dial()
+    peer.send(b"1234")
+    peer.send(b"5678")
+    peer.arrived(8)
+
+    (first, merged), (rest, stamp) = peer.read(6), peer.read()
+
+    assert (first, merged.segments, merged.exact) == (b"123456", 2, False)
+    assert (rest, stamp.segments) == (b"78", 1)
+    assert 0 <= stamp.at_ns - merged.at_ns <= 2 * SANDWICH_NS
+
+
+def test_bytes_without_a_stamp_are_counted_all_the_same(
+    dial: Dial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kernel begins to stamp some time after it was asked to."""
+    peer = dial()
+    receive = stamps.receive
+    monkeypatch.setattr(stamps, "receive", lambda *call: (receive(*call)[0], None))
+    peer.send(b"one")
+    assert peer.read()[1].kernel is False
+    monkeypatch.setattr(stamps, "receive", receive)
+    peer.send(b"two")
+    peer.send(b"three")
+    peer.arrived(11)
+
+    data, stamp = peer.read()
+    assert (data, stamp.segments, stamp.exact) == (b"twothree", 2, False)
+
+
 def test_a_segment_that_comes_behind_a_read_is_not_counted_to_it(
     dial: Dial, monkeypatch: pytest.MonkeyPatch
 ) -> None:

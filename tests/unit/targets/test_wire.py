@@ -189,6 +189,14 @@ def test_a_stamp_of_read_is_as_late_as_the_clock_says() -> None:
     assert sample.clock == "read() return, up to 0.8 ms late: a test says so"
 
 
+def test_a_moment_that_the_kernel_did_not_stamp_is_not_called_so() -> None:
+    """The end of a stream that its connection's end is, and the moment of giving up."""
+    wire = timed(left_ms=10)
+
+    assert wire.sample(Stamp(60 * MS, 20 * MS, 60 * MS)).clock == "read() return"
+    assert wire.now().clock == "read() return"
+
+
 def test_no_answer_comes_before_its_request() -> None:
     """The lower end is at least 0, even where the stamp's error is larger than the sample."""
     sample = timed(lateness_ms=1000).sample(Stamp(12 * MS, 0, 12 * MS))
