@@ -15,7 +15,7 @@ from collections import deque
 from typing import Self
 
 PERIOD_NS = 5_000_000
-KEPT = 20_000  # beats: the last 100 s
+KEPT = 120_000  # beats: the last 10 minutes
 NEAR_NS = 10_000_000  # a stamp is judged by the beats that were due or came within 10 ms of it
 
 
@@ -63,7 +63,8 @@ class Heartbeat:
         """The latest beat around two moments of CLOCK_MONOTONIC, in milliseconds.
 
         A beat counts as long as it is overdue: whoever is woken together with the heartbeat may
-        ask before that has had its turn.
+        ask before that has had its turn. Of what is longer ago than the beats that are kept,
+        nothing is known: it may have been late by all of the time since.
         """
         since, until = since_ns - NEAR_NS, until_ns + NEAR_NS
         latest = 0
@@ -75,4 +76,6 @@ class Heartbeat:
                     break
                 if due <= until:
                     latest = max(latest, woken - due)
+            if len(self._beats) == self._beats.maxlen:
+                latest = max(latest, self._beats[0][1] - since)
         return latest / 1e6

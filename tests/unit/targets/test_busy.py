@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from types import SimpleNamespace
 
 import pytest
@@ -74,6 +75,15 @@ def test_a_late_beat_counts_near_the_time_it_was_missed(
     )
 
     assert heartbeat.lateness_ms(since * MS, until * MS) == expected
+
+
+def test_what_was_forgotten_may_have_been_late_all_the_time_since() -> None:
+    """Nobody vouches for a moment before the oldest beat that is kept."""
+    heartbeat = Heartbeat()
+    heartbeat._beats = deque([(100 * MS, 100 * MS), (105 * MS, 105 * MS)], maxlen=2)
+
+    assert heartbeat.lateness_ms(40 * MS, 40 * MS) == 70
+    assert heartbeat.lateness_ms(112 * MS, 112 * MS) == 0
 
 
 def test_a_beat_that_has_not_come_yet_is_late_already(monkeypatch: pytest.MonkeyPatch) -> None:
