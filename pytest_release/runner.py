@@ -216,9 +216,10 @@ class Runner:
     def _mask(self, report: pytest.TestReport) -> None:
         """Take the environment's secrets out of what the test failed with and printed."""
         redact = self.environment.redactor
-        text = report.longreprtext
-        if text and redact(text) != text:
-            report.longrepr = redact(text)
+        if report.longrepr:  # to ask for the text of none costs as much as a trivial test
+            text = report.longreprtext
+            if redact(text) != text:
+                report.longrepr = redact(text)
         report.sections = [(name, redact(content)) for name, content in report.sections]
 
 
