@@ -99,7 +99,7 @@ def _durations(evidence: dict[str, list[dict[str, list[dict[str, float]]]]]) -> 
 def _script(base_url: str) -> float:
     """What a hand-written check does: five threads, a client a case, lines until the end."""
     casebook = load_casebook(ROOT / "fixtures", "hifate", {})
-    requests = [case.request for case in casebook.cases if case.file.name != "service.yaml"]
+    requests = [case.request for case in casebook.requests if case.file.name != "service.yaml"]
     began = time.perf_counter()
     with ThreadPoolExecutor(5) as pool:
         list(pool.map(lambda request: _read(base_url, request), requests))

@@ -40,13 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pytest-release",
-        description="Keys, verification, environments and the sandbox of pytest-release. "
+        description="Keys, verification, environments, packages and the sandbox of pytest-release. "
         "The gates themselves are run by pytest: pytest --env NAME.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_keygen(commands)
     _add_verify(commands)
     _add_env(commands)
+    _add_package(commands)
     _add_sandbox(commands)
     return parser
 
@@ -89,6 +90,25 @@ def _add_env(commands: _Commands) -> None:
     check.add_argument("name")
     check.add_argument("--connect", action="store_true", help="also try every service")
     for command, run in ((names, _env_list), (check, _env_check)):
+        command.add_argument("--fixtures", type=Path, default=Path("fixtures"))
+        command.set_defaults(run=run)
+
+
+def _add_package(commands: _Commands) -> None:
+    package = commands.add_parser("package", help="release packages: check, make, install")
+    actions = package.add_subparsers(required=True, metavar="ACTION")
+    verify = actions.add_parser("verify", help="read packages in one pass, without unpacking them")
+    verify.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    verify.add_argument("--system", help="whose packages they are (default: the only one there is)")
+    build = actions.add_parser("build", help="make a package of a deployment")
+    build.add_argument("uuid", metavar="UUID")
+    build.add_argument("-o", "--output", type=Path, default=Path(), metavar="DIR")
+    install = actions.add_parser("install", help="install a package, its rows in one transaction")
+    install.add_argument("file", type=Path, metavar="FILE")
+    for command in (build, install):
+        command.add_argument("--env", required=True, metavar="NAME")
+    runs = ((verify, _package_verify), (build, _package_build), (install, _package_install))
+    for command, run in runs:
         command.add_argument("--fixtures", type=Path, default=Path("fixtures"))
         command.set_defaults(run=run)
 
@@ -178,6 +198,24 @@ def _connect(environment: Environment) -> int:
             print(f"  FAIL  {environment.redactor(str(error))}")
             status = 1
     return status
+
+
+def _package_verify(options: argparse.Namespace) -> int:
+    from pytest_release.delivery.commands import verify
+
+    return verify(options.files, options.fixtures, options.system, os.environ)
+
+
+def _package_build(options: argparse.Namespace) -> int:
+    from pytest_release.delivery.commands import build
+
+    return build(options.uuid, options.output, options.fixtures, options.env, os.environ)
+
+
+def _package_install(options: argparse.Namespace) -> int:
+    from pytest_release.delivery.commands import install
+
+    return install(options.file, options.fixtures, options.env, os.environ)
 
 
 def _sandbox_faults(_: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@
     ├── ConfigError           a file that a person wrote
     ├── TargetError           the deployment, or the way to it
     ├── EvidenceError         what a case recorded
+    ├── PackageError          a release package
     ├── BundleError           the report folder
     ├── SandboxError          the embedded reference deployment
     └── VerificationError     an attestation or a bundle that does not verify
@@ -34,6 +35,10 @@ class TargetError(ReleaseError):
 
 class EvidenceError(ReleaseError):
     """A case recorded something that is not evidence."""
+
+
+class PackageError(ReleaseError):
+    """A release package cannot be read, built or installed."""
 
 
 class BundleError(ReleaseError):

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
     from pytest_release.config.cases import Case
     from pytest_release.config.environment import Environment
+    from pytest_release.deployments import Deployment, Deployments
+    from pytest_release.packages.contents import Package
     from pytest_release.runner import Recorder, Runner
+    from pytest_release.targets.postgres import Database
 
 
 def _runner(config: pytest.Config) -> Runner:
@@ -37,6 +40,35 @@ def http(pytestconfig: pytest.Config) -> Iterator[httpx.Client]:
 
     with connect(_runner(pytestconfig).environment) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def postgres(pytestconfig: pytest.Config) -> Database:
+    """The environment's PostgreSQL, read-only and with a statement timeout."""
+    return _deployments(pytestconfig).database
+
+
+def _deployments(config: pytest.Config) -> Deployments:
+    runner = _runner(config)
+    if runner.deployments is None:
+        system = runner.environment.system
+        message = f"there is no fixtures/systems/{system}.yaml that says what {system} stores"
+        pytest.fail(message, pytrace=False)
+    return runner.deployments
+
+
+@pytest.fixture
+def deployment(request: pytest.FixtureRequest) -> Deployment:
+    """One UUID as it stands in the stores; the test is run once for each of ``--uuid``."""
+    from pytest_release.deployments import Deployment
+
+    return Deployment(request.param, _deployments(request.config))
+
+
+@pytest.fixture
+def package(deployment: Deployment) -> Package:
+    """What one pass over the package of the deployment found out; never unpacked."""
+    return deployment.package
 
 
 @pytest.fixture

@@ -10,13 +10,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_release.fixtures import case, environment, evidence, http
+from pytest_release.fixtures import (
+    case,
+    deployment,
+    environment,
+    evidence,
+    http,
+    package,
+    postgres,
+)
 from pytest_release.gates import catalogue
 
 if TYPE_CHECKING:
     from pytest_release.runner import Runner
 
-__all__ = ["case", "environment", "evidence", "http"]
+__all__ = ["case", "deployment", "environment", "evidence", "http", "package", "postgres"]
 
 SUITES = Path(__file__).parent / "suites"
 
@@ -37,6 +45,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="VERSION",
         dest="release_version",
         help="the release that must be deployed there; another one fails before the first case",
+    )
+    add(
+        "--package",
+        metavar="PATH",
+        dest="release_packages",
+        action="append",
+        help="a release package, or a folder of them, whose deployment to judge (repeatable)",
+    )
+    add(
+        "--uuid",
+        metavar="UUID",
+        dest="release_uuids",
+        action="append",
+        help="a file UUID whose deployment to judge (repeatable); all: whatever is deployed",
     )
     add(
         "--report-dir",
@@ -97,7 +119,9 @@ def _asks_for_suites(config: pytest.Config) -> bool:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One test for each declared case of the gate."""
+    """One test for each declared case of the gate, or for each deployment of the run."""
     runner: Runner | None = metafunc.config.pluginmanager.get_plugin("release-runner")
     if runner is not None and "case" in metafunc.fixturenames:
         runner.parametrize(metafunc)
+    if runner is not None and "deployment" in metafunc.fixturenames:
+        runner.parametrize_deployment(metafunc)

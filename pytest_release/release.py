@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -17,6 +17,8 @@ from pytest_release.errors import TargetError
 from pytest_release.targets.http import HttpTarget
 
 COMMIT = re.compile(r"[0-9a-f]{7,64}")
+SHORTEST = 7  # hex digits of a commit that tell it from others
+UNKNOWN = "unknown"  # what a build without a commit calls itself
 LONGEST = 200  # characters of a version or commit that are believed
 
 
@@ -45,11 +47,13 @@ class Release:
         asked: The version given with ``--release``; None when none was.
         before: What the deployment said before the first case; None when it could not be asked.
         after: What it said after the last; None when it could not be asked.
+        packages: SHA-256 of each package under judgement by its file's name.
     """
 
     asked: str | None = None
     before: Identity | None = None
     after: Identity | None = None
+    packages: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def mismatches(self) -> tuple[str, ...]:
@@ -76,14 +80,18 @@ class Release:
         """What an attestation speaks of, as in-toto resource descriptors.
 
         The git commit where the deployment names one; otherwise the SHA-256 of the canonical JSON
-        of what it says of itself.
+        of what it says of itself. Then each package by its SHA-256.
         """
+        packages = ({"name": n, "digest": {"sha256": d}} for n, d in sorted(self.packages.items()))
+        return (self._build(), *packages)
+
+    def _build(self) -> Mapping[str, Any]:
         named = self.before or Identity()
         name = f"release {named.version or self.asked or 'without a version'}"
         if named.commit and COMMIT.fullmatch(named.commit):
-            return ({"name": name, "digest": {"gitCommit": named.commit}},)
+            return {"name": name, "digest": {"gitCommit": named.commit}}
         said = {"version": named.version, "commit": named.commit}
-        return ({"name": name, "digest": {"sha256": sha256(canonical_json(said)).hexdigest()}},)
+        return {"name": name, "digest": {"sha256": sha256(canonical_json(said)).hexdigest()}}
 
 
 @dataclass(frozen=True)
@@ -110,6 +118,22 @@ class Context:
     started: datetime
     finished: datetime
     tools: Mapping[str, str]
+
+
+def same_build(packaged: str | None, running: str | None, role: str) -> bool:
+    """Whether a package was made by the build that runs.
+
+    Args:
+        packaged: Commit that the package names.
+        running: Commit that the deployment names; either may be shortened.
+        role: Of the environment; in development a build may be unknown.
+    """
+    if not packaged or not running:
+        return False
+    if role == "development" and UNKNOWN in (packaged, running):
+        return True
+    shorter, longer = sorted((packaged, running), key=len)
+    return len(shorter) >= SHORTEST and longer.startswith(shorter)
 
 
 def read_identity(source: ReleaseSource, target: HttpTarget) -> Identity:

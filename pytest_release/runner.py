@@ -17,6 +17,7 @@ import pytest
 from pytest_release.config.casebook import Casebook
 from pytest_release.config.cases import Case
 from pytest_release.config.environment import Environment
+from pytest_release.deployments import Deployments
 from pytest_release.errors import EvidenceError
 from pytest_release.evidence import (
     Attachment,
@@ -29,6 +30,7 @@ from pytest_release.evidence import (
 )
 from pytest_release.gates._conductor import Conductor
 from pytest_release.sampling import Sample, decide, mean_estimate
+from pytest_release.subjects import Subjects
 from pytest_release.targets.http import HttpTarget
 
 TIMING_GROUP = "release-timing"
@@ -117,13 +119,25 @@ class Runner:
         environment: With the address its release runs at.
         casebook: Its system's cases.
         suites: Folder of the shipped suites.
+        subjects: The UUIDs and packages that the run is about.
     """
 
-    def __init__(self, environment: Environment, casebook: Casebook, suites: Path) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        casebook: Casebook,
+        suites: Path,
+        subjects: Subjects | None = None,
+    ) -> None:
         self.environment = environment
-        self.casebook = casebook
+        self.subjects = subjects or Subjects()
+        self.casebook = casebook.for_uuids(self.subjects.uuids)
         self.suites = suites.resolve()
-        self.conductor = Conductor(environment, HttpTarget(environment))
+        target = HttpTarget(environment)
+        self.deployments: Deployments | None = None
+        if casebook.system is not None:
+            self.deployments = Deployments(environment, casebook.system, self.subjects, target)
+        self.conductor = Conductor(environment, target, self.deployments)
         self.manifest: dict[str, dict[str, Any]] = {}
         self._manifest_sent = False
         self._recorders: dict[str, Recorder] = {}
@@ -134,6 +148,10 @@ class Runner:
         cases = [case for gate in gates for case in self.casebook.of(gate)]
         ids = [case.id.partition("/")[2] for case in cases]
         metafunc.parametrize("case", cases, ids=ids, indirect=True)
+
+    def parametrize_deployment(self, metafunc: pytest.Metafunc) -> None:
+        """Run a test once for each UUID of the run."""
+        metafunc.parametrize("deployment", self.subjects.uuids, indirect=True)
 
     def gates_of(self, item: pytest.Item | pytest.Function) -> list[str]:
         """The environment's gates whose markers an item has, nearest first."""

@@ -3,7 +3,8 @@
 The order of things, each step only when those before it went well:
 
 1. start the sandbox, if the environment has one;
-2. ask the deployment what it is; another release than the one asked for ends the run here;
+2. ask the deployment what it is, and which UUIDs it has; another release than the one asked for
+   ends the run here;
 3. let pytest run; every report goes into the ledger;
 4. ask the deployment again, judge the gates and the run;
 5. let pytest-html write its page, then write the bundle, sign it, and give it its name.
@@ -28,6 +29,7 @@ from pytest_release.ledger import Ledger, Outcome
 from pytest_release.release import Context, Identity, Release, read_identity
 from pytest_release.runner import Runner, plain_id
 from pytest_release.sandbox.server import Sandbox
+from pytest_release.subjects import Subjects, Wanted, find_subjects
 from pytest_release.targets.http import HttpTarget
 from pytest_release.verdict import GateVerdict, RunVerdict, asked_for, judge_gate, judge_run
 from pytest_release.workers import Workers
@@ -45,6 +47,7 @@ class Order:
         suites: Folder of the shipped suites.
         version: What ``--release`` named.
         tools: Versions of what measures, by name.
+        wanted: The UUIDs and packages to judge.
     """
 
     environment: Environment
@@ -52,6 +55,7 @@ class Order:
     suites: Path
     version: str | None
     tools: Mapping[str, str]
+    wanted: Wanted
 
 
 class Session:
@@ -84,24 +88,50 @@ class Session:
         self._nodes: dict[str, Mapping[str, Any]] = {}
         self._runner: Runner | None = None
         self._workers: Workers | None = None
-        for case in order.casebook.cases:
-            if case.gate in self.environment.gates:
-                self.ledger.declare(case.id, case.gate)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
         """Steps 1 and 2; then register what runs tests here, or what speaks with the workers."""
         if self.sandbox is not None:
             self.sandbox.start()
-            self.environment = replace(self.environment, base_url=self.sandbox.base_url)
+            place = self.sandbox.base_url, self.sandbox.services
+            self.environment = at_home(self.environment, *place)
         self._identify()
+        subjects = self._find_subjects()
+        self._stop = bool(self.trouble or self.release.mismatches)
+        casebook = self.order.casebook
+        for case in casebook.for_uuids(subjects.uuids).cases:
+            if case.gate in self.environment.gates:
+                self.ledger.declare(case.id, case.gate)
         register = self.config.pluginmanager.register
         if self.config.getoption("dist", "no") == "no":
-            self._runner = Runner(self.environment, self.order.casebook, self.order.suites)
+            self._runner = Runner(self.environment, casebook, self.order.suites, subjects)
             register(self._runner, "release-runner")
         else:
-            self._workers = Workers({"base_url": self.environment.base_url})
+            self._workers = Workers(self._told(subjects))
             register(self._workers, "release-workers")
+
+    def _find_subjects(self) -> Subjects:
+        system = self.order.casebook.system
+        if system is None or self.trouble:
+            return Subjects()
+        try:
+            subjects = find_subjects(self.environment, system, self.order.wanted)
+        except TargetError as error:
+            self.trouble.append(str(error))
+            return Subjects()
+        packages = {archive.path.name: archive.sha256 for archive in subjects.packages.values()}
+        self.release = replace(self.release, packages=packages)
+        return subjects
+
+    def _told(self, subjects: Subjects) -> dict[str, Any]:
+        """What a worker cannot read from the environment's file."""
+        services = self.sandbox.services if self.sandbox else {}
+        return {
+            "base_url": self.environment.base_url,
+            "services": {name: dict(options) for name, options in services.items()},
+            "subjects": subjects.to_json(),
+        }
 
     def _identify(self) -> None:
         """What is deployed before the first case; a mismatch or no answer ends the run there."""
@@ -110,7 +140,6 @@ class Session:
                 self.release = replace(self.release, before=self._ask())
             except TargetError as error:
                 self.trouble.append(str(error))
-        self._stop = bool(self.trouble or self.release.mismatches)
 
     def _ask(self) -> Identity | None:
         if self.environment.release is None:
@@ -234,6 +263,13 @@ class Session:
             finished=datetime.now(UTC),
             tools=self.order.tools,
         )
+
+
+def at_home(
+    environment: Environment, base_url: str | None, services: Mapping[str, Mapping[str, Any]]
+) -> Environment:
+    """The environment at the address, and with the services, of the sandbox that it asked for."""
+    return replace(environment, base_url=base_url, services={**environment.services, **services})
 
 
 def _outcome(report: pytest.TestReport) -> Outcome | None:

@@ -25,8 +25,11 @@ from pytest_release.presentation import Presentation
 from pytest_release.redaction import Redactor
 from pytest_release.runner import Runner
 from pytest_release.sandbox.server import Sandbox
-from pytest_release.session import Order, Session
+from pytest_release.session import Order, Session, at_home
+from pytest_release.subjects import ALL, Subjects, Wanted
+from pytest_release.subjects import wanted as read_wanted
 from pytest_release.targets._httpx import httpcore, httpx
+from pytest_release.verdict import asked_for
 
 HTTP = (httpx.__name__, httpcore.__name__)
 TOOLS = ("pytest-release", "pytest", "pytest-html", "securesystemslib", *HTTP)
@@ -46,7 +49,9 @@ def start(config: pytest.Config, suites: Path) -> None:
         if hasattr(config, "workerinput"):
             _register_worker(config, environment, casebook, suites)
         elif config.getoption("collectonly"):
-            config.pluginmanager.register(Runner(environment, casebook, suites), "release-runner")
+            named = [uuid for uuid in _wanted(config, environment, casebook).uuids if uuid != ALL]
+            runner = Runner(environment, casebook, suites, Subjects(tuple(named)))
+            config.pluginmanager.register(runner, "release-runner")
         elif not _only_looks(config):
             _register_session(config, environment, casebook, suites)
 
@@ -110,8 +115,9 @@ def _register_worker(
     config: pytest.Config, environment: Environment, casebook: Casebook, suites: Path
 ) -> None:
     told = config.workerinput["release"]  # type: ignore[attr-defined]
-    environment = replace(environment, base_url=told["base_url"])
-    config.pluginmanager.register(Runner(environment, casebook, suites), "release-runner")
+    environment = at_home(environment, told["base_url"], told["services"])
+    runner = Runner(environment, casebook, suites, Subjects.from_json(told["subjects"]))
+    config.pluginmanager.register(runner, "release-runner")
 
 
 def _register_session(
@@ -121,7 +127,9 @@ def _register_session(
         raise UsageError("--env writes report.html into its report bundle; leave --html out")
     uri = config.getoption("release_sign_with")
     key = load_signing_key(uri, os.environ) if uri else ephemeral()
-    sandbox = _sandbox(config, environment)
+    wanted = _wanted(config, environment, casebook)
+    looks = _looks_at_data(config, environment, casebook)
+    sandbox = _sandbox(config, environment, looks)
     bundle = Bundle.create(
         _report_folder(config), environment.name, key, datetime.now(UTC), secrets.token_hex(16)
     )
@@ -131,18 +139,45 @@ def _register_session(
     config.option.htmlpath = str(bundle.staging / "report.html")
     config.option.self_contained_html = True
     tools = {"python": platform.python_version()} | {name: version(name) for name in TOOLS}
-    order = Order(environment, casebook, suites, config.getoption("release_version"), tools)
+    release = config.getoption("release_version")
+    order = Order(environment, casebook, suites, release, tools, wanted if looks else Wanted())
     session = Session(config, order, bundle, sandbox)
     # Of two trylast wrappers the later is the inner: the page is locked before it is signed.
     config.pluginmanager.register(session, "release-session")
     config.pluginmanager.register(Presentation(session), "release-presentation")
 
 
-def _sandbox(config: pytest.Config, environment: Environment) -> Sandbox | None:
+def _wanted(config: pytest.Config, environment: Environment, casebook: Casebook) -> Wanted:
+    uuids = config.getoption("release_uuids") or ()
+    packages = [
+        config.invocation_params.dir / name for name in config.getoption("release_packages") or ()
+    ]
+    if casebook.system is not None:
+        return read_wanted(environment, casebook.system, uuids, packages)
+    if uuids or packages:
+        raise UsageError(
+            f"--uuid and --package need a system that keeps data, and there is no "
+            f"fixtures/systems/{environment.system}.yaml"
+        )
+    return Wanted()
+
+
+def _looks_at_data(config: pytest.Config, environment: Environment, casebook: Casebook) -> bool:
+    """Whether more than declared requests is going to run; without data a run starts sooner."""
+    if casebook.system is None:
+        return False
+    expression = config.getoption("markexpr", "")
+    asked = asked_for(expression, environment.gates, environment.gates)
+    given = config.getoption("release_uuids") or config.getoption("release_packages")
+    requests = {case.gate for case in casebook.requests}
+    return bool(given or asked - requests)
+
+
+def _sandbox(config: pytest.Config, environment: Environment, stores: bool) -> Sandbox | None:
     if environment.sandbox is None:
         return None
     faults = (*environment.sandbox.faults, *(config.getoption("release_faults") or ()))
-    return Sandbox(environment.sandbox.workers, faults)
+    return Sandbox(environment.sandbox.workers, faults, stores=stores)
 
 
 def _report_folder(config: pytest.Config) -> Path:

@@ -1,5 +1,8 @@
 """``fixtures/cases/<system>/*.yaml`` -> cases, each behind those whose values it needs.
 
+- A case with a path is a request; any other looks at data, once for each UUID of a run, and needs
+  ``fixtures/systems/<system>.yaml``.
+
 - A gate has cases here when ``schemas/cases.<gate>.schema.json`` exists.
 - A case is laid over its file's ``defaults``: ``headers``, ``params`` and ``expect`` merge key by
   key, and so do the mappings in ``expect`` (``events``, ``headers``, ``json``, ``text``). Anything
@@ -13,7 +16,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from graphlib import CycleError, TopologicalSorter
 from hashlib import sha256
 from heapq import heappop, heappush
@@ -22,8 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from pytest_release.atomic import sha256_of
-from pytest_release.config.cases import Case, Multipart, Request
+from pytest_release.config.cases import Case, DataCase, HttpCase, Multipart, Request
 from pytest_release.config.document import Key, is_file, load_document
+from pytest_release.config.system import System
+from pytest_release.config.systems import load_system
 from pytest_release.config.validation import suggestion, validate
 from pytest_release.config.variables import Resolved, resolve
 from pytest_release.errors import ConfigError, Problem
@@ -40,6 +45,7 @@ class Casebook:
 
     Attributes:
         cases: In running order.
+        system: What its packages and stores hold; None when no file says it.
         digests: SHA-256 of each file that was read or is going to be sent, by its path relative
             to the fixtures folder.
         secrets: Values to remove from any text.
@@ -48,10 +54,30 @@ class Casebook:
     cases: tuple[Case, ...] = ()
     digests: Mapping[str, str] = field(default_factory=dict)
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
+    system: System | None = None
 
     def of(self, gate: str) -> tuple[Case, ...]:
         """The cases of one gate, in running order."""
         return tuple(case for case in self.cases if case.gate == gate)
+
+    @property
+    def requests(self) -> tuple[HttpCase, ...]:
+        """The cases that send a request."""
+        return tuple(case for case in self.cases if isinstance(case, HttpCase))
+
+    @property
+    def looks(self) -> tuple[DataCase, ...]:
+        """The cases that look at data."""
+        return tuple(case for case in self.cases if isinstance(case, DataCase))
+
+    def for_uuids(self, uuids: Sequence[str]) -> Casebook:
+        """The same with each look at data made for each of the UUIDs; for none as declared."""
+        cases = [
+            bound
+            for case in self.cases
+            for bound in (map(case.of, uuids) if uuids and isinstance(case, DataCase) else (case,))
+        ]
+        return replace(self, cases=tuple(cases))
 
 
 def declarative_gates() -> list[str]:
@@ -68,19 +94,23 @@ def load_casebook(fixtures: Path, system: str, variables: Mapping[str, str]) -> 
         ConfigError: A file is wrong, two cases have one name, or needed values come from nowhere.
     """
     cases: list[Case] = []
-    files: set[Path] = set()
+    described = load_system(fixtures, system, variables)
+    files: set[Path] = set(described.files) if described else set()
     secrets: frozenset[str] = frozenset()
     for file in sorted((fixtures / "cases" / system).glob("*.yaml")):
         if file.name.startswith("_"):
             continue
         resolved = _load(file, variables)
-        cases.extend(_cases(resolved))
+        cases.extend(_cases(resolved, described))
         files.update(place.file for place in resolved.document.places.values())
         secrets |= resolved.secrets
     files.update(sent for case in cases for sent in _sent_files(case))
     digests = {os.path.relpath(file, fixtures): _digest(file) for file in files}
     _refuse_twins(cases)
-    return Casebook(tuple(_by_need(cases)), dict(sorted(digests.items())), secrets)
+    requests = [case for case in cases if isinstance(case, HttpCase)]
+    looks = [case for case in cases if isinstance(case, DataCase)]
+    ordered = (*_by_need(requests), *looks)
+    return Casebook(ordered, dict(sorted(digests.items())), secrets, described)
 
 
 def _digest(file: Path) -> str:
@@ -103,10 +133,24 @@ def _load(file: Path, variables: Mapping[str, str]) -> Resolved:
     return resolved
 
 
-def _cases(resolved: Resolved) -> Iterator[Case]:
+def _cases(resolved: Resolved, system: System | None) -> Iterator[Case]:
     plain, sealed = resolved.document.value, resolved.sealed(())
     for index in range(len(plain["cases"])):
-        yield _case(resolved, index, _over(plain, index), _over(sealed, index))
+        case = _case(resolved, index, _over(plain, index), _over(sealed, index))
+        if isinstance(case, DataCase):
+            _refuse_unknown(case, system)
+        yield case
+
+
+def _refuse_unknown(case: DataCase, system: System | None) -> None:
+    """A look at data names what the system's file describes."""
+    if system is None:
+        message = f"the gate {case.gate} needs the system described in fixtures/systems/*.yaml"
+        raise ConfigError(Problem(case.file, case.line, "", message))
+    if case.table and case.table not in system.tables:
+        near = suggestion(case.table, system.tables)
+        message = f"{system.source} has no table {case.table!r}{near}"
+        raise ConfigError(Problem(case.file, case.line, "table", message))
 
 
 def _case(
@@ -114,19 +158,24 @@ def _case(
 ) -> Case:
     gate = resolved.document.value["gate"]
     place = resolved.document.place(("cases", index))
+    stated = {
+        "id": f"{gate}/{slug(plain['name'])}",
+        "gate": gate,
+        "name": plain["name"],
+        "file": place.file,
+        "line": place.line,
+        "expect": plain["expect"],
+        "advisory": plain.get("advisory", False),
+    }
+    if "path" not in plain:
+        return DataCase(check=plain.get("check", ""), table=plain.get("table", ""), **stated)
     given = {name: part for name, part in sealed.items() if name in _REQUEST_KEYS}
-    return Case(
-        id=f"{gate}/{slug(plain['name'])}",
-        gate=gate,
-        name=plain["name"],
+    return HttpCase(
         request=_request(resolved, index, given),
-        file=place.file,
-        line=place.line,
-        expect=plain["expect"],
         capture=plain.get("capture", {}),
         needs=frozenset(_placeholders(given)),
         retries=plain.get("retries", 0),
-        advisory=plain.get("advisory", False),
+        **stated,
     )
 
 
@@ -173,7 +222,8 @@ def _multipart(resolved: Resolved, index: int, value: Mapping[str, Any]) -> Mult
 
 
 def _sent_files(case: Case) -> Collection[Path]:
-    return case.request.multipart.files.values() if case.request.multipart else ()
+    multipart = case.request.multipart if isinstance(case, HttpCase) else None
+    return multipart.files.values() if multipart else ()
 
 
 def slug(name: str) -> str:
@@ -211,7 +261,7 @@ def _refuse_twins(cases: Sequence[Case]) -> None:
             raise ConfigError(Problem(case.file, case.line, "name", message))
 
 
-def _by_need(cases: Sequence[Case]) -> Iterator[Case]:
+def _by_need(cases: Sequence[HttpCase]) -> Iterator[HttpCase]:
     """Order of the files, but each case behind the sources of what it needs."""
     position = {case.id: index for index, case in enumerate(cases)}
     sorter = TopologicalSorter(dict(_sources(cases)))
@@ -231,9 +281,9 @@ def _by_need(cases: Sequence[Case]) -> Iterator[Case]:
         yield case
 
 
-def _sources(cases: Sequence[Case]) -> Iterator[tuple[str, list[str]]]:
+def _sources(cases: Sequence[HttpCase]) -> Iterator[tuple[str, list[str]]]:
     """Each case's id with those of the cases of its gate that capture what it needs."""
-    captured: dict[str, dict[str, Case]] = defaultdict(dict)
+    captured: dict[str, dict[str, HttpCase]] = defaultdict(dict)
     for case in cases:
         for name in case.capture:
             twin = captured[case.gate].setdefault(name, case)

@@ -1,9 +1,9 @@
-"""A case: one declarative check, a request and what is expected of the answer."""
+"""A case: one declarative check, of an answer over HTTP or of a deployment's data."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,27 +63,55 @@ class Case:
     """One declarative check.
 
     Attributes:
-        id: ``<gate>/<slug>``, unique in its system; letters, digits, ``-`` and ``/`` only.
+        id: ``<gate>/<slug>``, unique in its run; letters, digits, ``-`` and ``/`` only.
         gate: The marker it belongs to.
         name: As written, for people.
-        request: What is sent.
-        expect: What is expected of the answer; its keys are the gate's business.
-        capture: Values taken from the answer for later cases: name -> dotted path.
-        needs: Names used as ``{{name}}`` in the request: captured by other cases.
-        retries: Further attempts after a failed one; a pass on a retry is a warning.
-        advisory: Its failure warns and does not block.
         file: Where it was read.
         line: Line of the case in that file, counted from 1.
+        expect: What is expected; its keys are the gate's business.
+        advisory: Its failure warns and does not block.
     """
 
     id: str
     gate: str
     name: str
-    request: Request
     file: Path
     line: int
     expect: Mapping[str, Any] = field(default_factory=dict, repr=False)  # its secrets are plain
+    advisory: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpCase(Case):
+    """A request and what is expected of the answer.
+
+    Attributes:
+        request: What is sent.
+        capture: Values taken from the answer for later cases: name -> dotted path.
+        needs: Names used as ``{{name}}`` in the request: captured by other cases.
+        retries: Further attempts after a failed one; a pass on a retry is a warning.
+    """
+
+    request: Request
     capture: Mapping[str, str] = field(default_factory=dict)
     needs: frozenset[str] = frozenset()
     retries: int = 0
-    advisory: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataCase(Case):
+    """A look at one deployment's data, or at its package; declared once, made for each UUID.
+
+    Attributes:
+        check: What is looked at, of the checks that the gate knows; empty where `table` says it.
+        table: Logical name of the table that is looked at; empty where `check` says it.
+        uuid: Of the file whose deployment it is; empty as declared.
+    """
+
+    check: str = ""
+    table: str = ""
+    uuid: str = ""
+
+    def of(self, uuid: str) -> DataCase:
+        """The same for one deployment."""
+        return replace(self, uuid=uuid, id=f"{self.id}/{uuid}", name=f"{self.name} of {uuid}")

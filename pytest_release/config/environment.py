@@ -107,6 +107,7 @@ class Environment:
         services: Options of each service by its name.
         isolated_from: Names of environments that must share nothing with this one.
         gates: Policy of each gate by its marker, in file order.
+        uuids: Of the deployments to judge when the command names none; ``all`` for those there are.
         sandbox: Set when the run starts its own deployment.
         verify_tls: False or a CA file for servers with a certificate of their own.
         source: The file it was read from.
@@ -125,6 +126,7 @@ class Environment:
     release: ReleaseSource | None = None
     services: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     isolated_from: tuple[str, ...] = ()
+    uuids: tuple[str, ...] = ()
     sandbox: SandboxPolicy | None = None
     verify_tls: bool | str = True
     redactor: Redactor = field(default_factory=Redactor, compare=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,7 @@ def _build(resolved: Resolved, digest: str) -> Environment:
         release=ReleaseSource(**source) if source else None,
         services=resolved.sealed(("services",)) if "services" in value else {},
         isolated_from=tuple(value.get("isolated_from", ())),
+        uuids=_uuids(value.get("uuids", [])),
         sandbox=_sandbox(sandbox) if sandbox is not None else None,
         verify_tls=_verify_tls(resolved),
         redactor=Redactor(resolved.secrets | _secrets(auth)),
@@ -131,6 +132,10 @@ def _gate(policy: Mapping[str, Any]) -> GatePolicy:
         samples=SamplePolicy(**samples),
         concurrency=policy.get("concurrency", 1),
     )
+
+
+def _uuids(given: str | Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _sandbox(value: Mapping[str, Any]) -> SandboxPolicy:

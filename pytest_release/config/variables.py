@@ -43,6 +43,7 @@ HARMLESS = frozenset(
         "method",
         "name",
         "output",
+        "packages",
         "path",
         "prefix",
         "project",

@@ -16,10 +16,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from pytest_release.config.cases import Case
+from pytest_release.config.cases import Case, DataCase, HttpCase
 from pytest_release.config.environment import Environment, GatePolicy
+from pytest_release.deployments import Deployments
 from pytest_release.evidence import Attempt, Evidence, Finding
 from pytest_release.gates._helper import Helper, Result, measure
+from pytest_release.gates._look import look
 from pytest_release.targets.http import HttpTarget
 from pytest_release.targets.ownership import served_by_this_process
 
@@ -30,13 +32,20 @@ class Conductor:
     Args:
         environment: Its policies say how many cases may overlap.
         target: Where requests go.
+        deployments: What looks at data look at; None when the environment's system has none.
     """
 
-    def __init__(self, environment: Environment, target: HttpTarget) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        target: HttpTarget,
+        deployments: Deployments | None = None,
+    ) -> None:
         self._environment = environment
         self._target = target
+        self._deployments = deployments
         self._planned: tuple[Case, ...] = ()
-        self._sources: dict[tuple[str, str], Case] = {}
+        self._sources: dict[tuple[str, str], HttpCase] = {}
         self._results: dict[str, Future[Result]] = {}
         self._lock = threading.Lock()
         self._asking = threading.Lock()
@@ -45,7 +54,8 @@ class Conductor:
     def plan(self, cases: Iterable[Case]) -> None:
         """Say which cases this process is going to be asked for, sources before dependents."""
         self._planned = tuple(cases)
-        self._sources = {(c.gate, name): c for c in self._planned for name in c.capture}
+        requests = [case for case in self._planned if isinstance(case, HttpCase)]
+        self._sources = {(c.gate, name): c for c in requests for name in c.capture}
 
     def evidence(self, case: Case) -> Evidence:
         """The evidence of one case, measured now or already."""
@@ -87,6 +97,14 @@ class Conductor:
 
     def _measure(self, case: Case) -> Result:
         began = time.monotonic()
+        if isinstance(case, HttpCase):
+            evidence, captured = self._ask(case)
+        else:
+            assert isinstance(case, DataCase)
+            evidence, captured = look(case, self._policy(case.gate), self._deployments), {}
+        return dataclasses.replace(evidence, duration_s=time.monotonic() - began), captured
+
+    def _ask(self, case: HttpCase) -> Result:
         values: dict[str, Any] = {}
         for name in sorted(case.needs):
             captured = self._captured(case, name)
@@ -95,10 +113,8 @@ class Conductor:
             values[name] = captured[name]
         policy = self._policy(case.gate)
         if helper := self._helper():
-            evidence, captured = helper.measure(case, policy, values)
-        else:
-            evidence, captured = measure(case, policy, self._target, values)
-        return dataclasses.replace(evidence, duration_s=time.monotonic() - began), captured
+            return helper.measure(case, policy, values)
+        return measure(case, policy, self._target, values)
 
     def _helper(self) -> Helper | None:
         """Who measures instead of this process; found out when the first case is measured."""
@@ -117,7 +133,7 @@ class Conductor:
         return self._results[source.id].result()[1]
 
 
-def _without_source(case: Case, name: str, source: Case | None) -> Evidence:
+def _without_source(case: HttpCase, name: str, source: HttpCase | None) -> Evidence:
     where = f"the case {source.id} did not capture it" if source else "its source was not selected"
     message = f"{{{{{name}}}}} has no value: {where}"
     finding = Finding(f"{case.gate}.missing-value", message, expected=name)

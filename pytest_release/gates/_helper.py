@@ -18,18 +18,18 @@ from importlib import import_module
 from itertools import count
 from typing import IO, Any
 
-from pytest_release.config.cases import Case
+from pytest_release.config.cases import HttpCase
 from pytest_release.config.environment import Environment, GatePolicy
 from pytest_release.errors import TargetError
 from pytest_release.evidence import Evidence
 from pytest_release.targets.http import HttpTarget
 
 Result = tuple[Evidence, Mapping[str, Any]]
-Asked = tuple[int, Case, GatePolicy, Mapping[str, Any]]
+Asked = tuple[int, HttpCase, GatePolicy, Mapping[str, Any]]
 
 
 def measure(
-    case: Case, policy: GatePolicy, target: HttpTarget, values: Mapping[str, Any]
+    case: HttpCase, policy: GatePolicy, target: HttpTarget, values: Mapping[str, Any]
 ) -> Result:
     """Have the case's gate measure it, in this process."""
     gate = import_module(f"pytest_release.gates.{case.gate}")
@@ -57,7 +57,7 @@ class Helper:
         threading.Thread(target=self._listen, name="release-helper", daemon=True).start()
         atexit.register(self.close)
 
-    def measure(self, case: Case, policy: GatePolicy, values: Mapping[str, Any]) -> Result:
+    def measure(self, case: HttpCase, policy: GatePolicy, values: Mapping[str, Any]) -> Result:
         """Have one case measured there.
 
         Raises:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from pytest_release.config.cases import Case
+from pytest_release.config.cases import HttpCase
 from pytest_release.config.environment import GatePolicy, SamplePolicy
 from pytest_release.errors import TargetError
 from pytest_release.evidence import (
@@ -51,12 +51,16 @@ class Observe(Protocol):
     """Send a case's request once and look at the answer; raises TargetError without an answer."""
 
     def __call__(
-        self, case: Case, target: HttpTarget, values: Mapping[str, Any], /
+        self, case: HttpCase, target: HttpTarget, values: Mapping[str, Any], /
     ) -> Observation: ...
 
 
 def measure_with(
-    observe: Observe, case: Case, policy: GatePolicy, target: HttpTarget, values: Mapping[str, Any]
+    observe: Observe,
+    case: HttpCase,
+    policy: GatePolicy,
+    target: HttpTarget,
+    values: Mapping[str, Any],
 ) -> tuple[Evidence, Mapping[str, Any]]:
     """Try a case until an attempt passes, then sample its limited figures until they are decided.
 
@@ -88,14 +92,14 @@ def measure_with(
     return (evidence.softened() if case.advisory else evidence), seen.captured
 
 
-def limits_of(case: Case, policy: GatePolicy) -> dict[str, float]:
+def limits_of(case: HttpCase, policy: GatePolicy) -> dict[str, float]:
     """Limits of figures: the policy's, overridden by the case's own."""
     own = {name: limit for name, limit in case.expect.items() if name.endswith("_ms")}
     return {**policy.thresholds, **own}
 
 
 def _observe(
-    observe: Observe, case: Case, target: HttpTarget, values: Mapping[str, Any]
+    observe: Observe, case: HttpCase, target: HttpTarget, values: Mapping[str, Any]
 ) -> Observation:
     try:
         return observe(case, target, values)
@@ -175,7 +179,7 @@ def _measurements(
     return tuple(measured)
 
 
-def _retried(case: Case, attempts: tuple[Attempt, ...]) -> tuple[Finding, ...]:
+def _retried(case: HttpCase, attempts: tuple[Attempt, ...]) -> tuple[Finding, ...]:
     if len(attempts) == 1 or attempts[-1].failure:
         return ()
     earlier = "; ".join(f"attempt {a.number}: {a.failure}" for a in attempts[:-1])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from pytest_release.config.cases import Case
+from pytest_release.config.cases import HttpCase
 from pytest_release.evidence import Finding
 from pytest_release.gates._answer import MissingPathError, check_head, check_schema, cut, lookup
 from pytest_release.sampling import Sample
@@ -83,7 +83,7 @@ class Contract:
         case: Of the stream gate.
     """
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: HttpCase) -> None:
         self.case = case
         self.events: Mapping[str, Any] = case.expect.get("events", {})
         self.terminal = frozenset(self.events.get("terminal", ()))

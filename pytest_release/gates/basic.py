@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pytest_release.config.cases import Case
+from pytest_release.config.cases import HttpCase
 from pytest_release.config.environment import GatePolicy
 from pytest_release.evidence import Evidence, Finding
 from pytest_release.gates._answer import (
@@ -27,7 +27,7 @@ _ABSENT = object()
 
 
 def measure(
-    case: Case, policy: GatePolicy, target: HttpTarget, values: Mapping[str, Any]
+    case: HttpCase, policy: GatePolicy, target: HttpTarget, values: Mapping[str, Any]
 ) -> tuple[Evidence, Mapping[str, Any]]:
     """Send the case's request, look at the answer, and time it.
 
@@ -46,7 +46,7 @@ def measure(
     return measure_with(_observe, case, policy, target, values)
 
 
-def _observe(case: Case, target: HttpTarget, values: Mapping[str, Any]) -> Observation:
+def _observe(case: HttpCase, target: HttpTarget, values: Mapping[str, Any]) -> Observation:
     exchange = target.send(case.request, values)
     findings = [*_check(case, exchange)]
     captured: dict[str, Any] = {}
@@ -60,7 +60,7 @@ def _observe(case: Case, target: HttpTarget, values: Mapping[str, Any]) -> Obser
     )
 
 
-def _check(case: Case, exchange: Exchange) -> Iterator[Finding]:
+def _check(case: HttpCase, exchange: Exchange) -> Iterator[Finding]:
     if exchange.broken:
         yield Finding("basic.broken", exchange.broken)
     wants_json = bool(JSON_EXPECTATIONS & set(case.expect) or case.capture)
@@ -73,7 +73,7 @@ def _check(case: Case, exchange: Exchange) -> Iterator[Finding]:
         yield from _check_json(case, exchange)
 
 
-def _check_size(case: Case, exchange: Exchange) -> Iterator[Finding]:
+def _check_size(case: HttpCase, exchange: Exchange) -> Iterator[Finding]:
     size = len(exchange.body)
     least, most = case.expect.get("min_bytes", 0), case.expect.get("max_bytes", size)
     if not least <= size <= most:
@@ -82,7 +82,7 @@ def _check_size(case: Case, exchange: Exchange) -> Iterator[Finding]:
         yield Finding("basic.size", message, expected=bound, received=str(size))
 
 
-def _check_text(case: Case, exchange: Exchange) -> Iterator[Finding]:
+def _check_text(case: HttpCase, exchange: Exchange) -> Iterator[Finding]:
     wanted = case.expect.get("text", [])
     pattern = case.expect.get("matches")
     if not wanted and pattern is None:
@@ -97,7 +97,7 @@ def _check_text(case: Case, exchange: Exchange) -> Iterator[Finding]:
         yield Finding("basic.text", message, expected=pattern, received=cut(body))
 
 
-def _check_json(case: Case, exchange: Exchange) -> Iterator[Finding]:
+def _check_json(case: HttpCase, exchange: Exchange) -> Iterator[Finding]:
     value, problem = _parse(exchange.body)
     if problem:
         shown = cut(exchange.body.decode(errors="replace"))
@@ -149,7 +149,7 @@ def _check_path(value: Any, path: str, expected: Any) -> Iterator[Finding]:  # n
         yield Finding("basic.value", message, expected=wanted, received=shown)
 
 
-def _capture(case: Case, exchange: Exchange, captured: dict[str, Any]) -> Iterator[Finding]:
+def _capture(case: HttpCase, exchange: Exchange, captured: dict[str, Any]) -> Iterator[Finding]:
     value, _ = _parse(exchange.body)
     for name, path in case.capture.items():
         try:

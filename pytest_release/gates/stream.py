@@ -17,7 +17,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from pytest_release.config.cases import Case
+from pytest_release.config.cases import HttpCase
 from pytest_release.config.environment import GatePolicy
 from pytest_release.errors import TargetError
 from pytest_release.evidence import SHOWN_MARKS, Evidence, Mark
@@ -34,7 +34,7 @@ SHOWN_TEXT = 120  # characters of an event that the timeline shows
 
 
 def measure(
-    case: Case, policy: GatePolicy, target: HttpTarget, values: Mapping[str, Any]
+    case: HttpCase, policy: GatePolicy, target: HttpTarget, values: Mapping[str, Any]
 ) -> tuple[Evidence, Mapping[str, Any]]:
     """Open the case's stream, read it to its end, and time it.
 
@@ -50,7 +50,7 @@ def measure(
     return measure_with(_observe, case, policy, target, values)
 
 
-def _observe(case: Case, target: HttpTarget, values: Mapping[str, Any]) -> Observation:
+def _observe(case: HttpCase, target: HttpTarget, values: Mapping[str, Any]) -> Observation:
     contract = Contract(case)
     stream = _Reader(contract).read(target, values)
     return Observation(

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from pytest_release.config.casebook import load_casebook
-from pytest_release.config.cases import Case
+from pytest_release.config.cases import HttpCase
 from pytest_release.config.environment import Environment, GatePolicy
 from pytest_release.evidence import Evidence
 from pytest_release.targets.http import HttpTarget
@@ -69,7 +69,7 @@ def measure() -> Callable[..., Evidence]:
     """``measure(case, base_url, policy, **settings)``: what the case's gate makes of a server."""
 
     def measured(
-        case: Case,
+        case: HttpCase,
         base_url: str,
         policy: GatePolicy | None = None,
         **settings: Any,  # noqa: ANN401 - fields of Environment
@@ -84,17 +84,17 @@ def measure() -> Callable[..., Evidence]:
 
 
 @pytest.fixture(scope="session")
-def hifate() -> Mapping[str, Case]:
+def hifate() -> Mapping[str, HttpCase]:
     """The shipped cases of hifate by id."""
-    return {case.id: case for case in load_casebook(FIXTURES, "hifate", {}).cases}
+    return {case.id: case for case in load_casebook(FIXTURES, "hifate", {}).requests}
 
 
 @pytest.fixture(scope="session")
-def patient_hifate(hifate: Mapping[str, Case]) -> Mapping[str, Case]:
+def patient_hifate(hifate: Mapping[str, HttpCase]) -> Mapping[str, HttpCase]:
     """The same without limits that depend on this machine."""
     return {name: without_limits(case) for name, case in hifate.items()}
 
 
-def without_limits(case: Case) -> Case:
+def without_limits(case: HttpCase) -> HttpCase:
     """The case without limits of time."""
     return replace(case, expect={k: v for k, v in case.expect.items() if not k.endswith("_ms")})

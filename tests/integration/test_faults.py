@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pytest_release.config.cases import Case
+from pytest_release.config.cases import HttpCase
 from pytest_release.evidence import Evidence
 from pytest_release.sandbox.faults import FAULTS
 from pytest_release.sandbox.server import HOST, Sandbox
@@ -46,7 +46,7 @@ class Recipe:
     request: Mapping[str, Any] = field(default_factory=dict)
     expect: Mapping[str, Any] = field(default_factory=dict)
 
-    def prepare(self, case: Case) -> Case:
+    def prepare(self, case: HttpCase) -> HttpCase:
         """The case as this fault is to be met."""
         request = replace(case.request, **self.request)
         return replace(case, request=request, expect={**case.expect, **self.expect})
@@ -58,7 +58,7 @@ RECIPES = [Recipe(**yaml.safe_load(file.read_bytes())) for file in FILES]
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.fault)
 def test_a_fault_is_found_and_named(
-    hifate: Mapping[str, Case], measure: Callable[..., Evidence], recipe: Recipe
+    hifate: Mapping[str, HttpCase], measure: Callable[..., Evidence], recipe: Recipe
 ) -> None:
     """The finding has the code that the fault promises, and its message says something specific."""
     with Sandbox(1, [recipe.fault], STREAM_SECONDS) as sandbox:
@@ -85,7 +85,7 @@ def test_every_fault_has_its_file() -> None:
 
 
 def test_without_a_fault_nothing_is_found(
-    patient_hifate: Mapping[str, Case], measure: Callable[..., Evidence]
+    patient_hifate: Mapping[str, HttpCase], measure: Callable[..., Evidence]
 ) -> None:
     """The cases that meet the faults are not to blame."""
     with Sandbox(1, stream_seconds=STREAM_SECONDS) as sandbox:
@@ -94,7 +94,7 @@ def test_without_a_fault_nothing_is_found(
 
 
 def test_a_redirect_loop_that_is_followed(
-    hifate: Mapping[str, Case], measure: Callable[..., Evidence]
+    hifate: Mapping[str, HttpCase], measure: Callable[..., Evidence]
 ) -> None:
     """A case that follows redirects ends, too, and says where they lead."""
     case = hifate["basic/bazi-interface"]
@@ -108,7 +108,7 @@ def test_a_redirect_loop_that_is_followed(
 
 @pytest.mark.parametrize("name", ["basic/health", "stream/annual-report"])
 def test_a_server_that_is_down(
-    hifate: Mapping[str, Case], measure: Callable[..., Evidence], name: str
+    hifate: Mapping[str, HttpCase], measure: Callable[..., Evidence], name: str
 ) -> None:
     """The message says which address does not answer, and why."""
     with socket.socket() as deaf:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_release.config.casebook import load_casebook
-from pytest_release.config.cases import Case, Request
+from pytest_release.config.cases import HttpCase, Request
 from pytest_release.config.environment import Auth, Environment, GatePolicy
 from pytest_release.evidence import Evidence
 from pytest_release.gates._conductor import Conductor
@@ -37,7 +37,7 @@ def conductor(base_url: str, environment_at: Callable[..., Environment]) -> Cond
 
 
 @pytest.mark.parametrize("case", CASEBOOK.cases, ids=lambda case: case.id)
-def test_what_is_right_passes(conductor: Conductor, case: Case) -> None:
+def test_what_is_right_passes(conductor: Conductor, case: HttpCase) -> None:
     """Nothing is found, not even something to warn of."""
     evidence = conductor.evidence(case)
 
@@ -143,10 +143,10 @@ def test_what_is_wrong_is_found(
     assert message in evidence.explain()
 
 
-def case(path: str, expect: dict[str, Any], retries: int = 0, **request: Any) -> Case:  # noqa: ANN401
+def case(path: str, expect: dict[str, Any], retries: int = 0, **request: Any) -> HttpCase:  # noqa: ANN401
     """A case of the basic gate."""
     asked = Request(**{"method": "GET", "path": path, "timeout_s": 5.0, **request})
-    return Case("basic/a", "basic", "a", asked, Path(__file__), 1, expect, retries=retries)
+    return HttpCase("basic/a", "basic", "a", Path(__file__), 1, expect, request=asked, retries=retries)
 
 
 def test_retries_come_to_an_end(base_url: str, measure: Callable[..., Evidence]) -> None:
@@ -172,22 +172,22 @@ def test_a_source_that_fails_fails_its_dependents(
     base_url: str, environment_at: Callable[..., Environment]
 ) -> None:
     """The dependent case is not sent, and names the case that should have captured the value."""
-    source = Case(
+    source = HttpCase(
         "basic/source",
         "basic",
         "source",
-        Request("GET", "/status/500"),
         Path(__file__),
         1,
+        request=Request("GET", "/status/500"),
         capture={"receipt": "uuid"},
     )
-    dependent = Case(
+    dependent = HttpCase(
         "basic/dependent",
         "basic",
         "dependent",
-        Request("GET", "/anything/{{receipt}}"),
         Path(__file__),
         2,
+        request=Request("GET", "/anything/{{receipt}}"),
         needs=frozenset({"receipt"}),
     )
     environment = environment_at(base_url)

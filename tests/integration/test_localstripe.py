@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_release.config.casebook import load_casebook
-from pytest_release.config.cases import Case, Request
+from pytest_release.config.cases import HttpCase, Request
 from pytest_release.config.environment import Auth, Environment, GatePolicy
 from pytest_release.evidence import Evidence
 from pytest_release.gates._conductor import Conductor
@@ -74,7 +74,7 @@ def test_a_refusal_is_found(
 ) -> None:
     """The finding has the status and shows the body that says why."""
     asked = Request("POST", path, form=form, timeout_s=5.0)
-    case = Case("basic/refused", "basic", "refused", asked, Path(__file__), 1)
+    case = HttpCase("basic/refused", "basic", "refused", Path(__file__), 1, request=asked)
 
     evidence = measure(case, base_url, **settings)
 

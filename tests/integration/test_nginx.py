@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import trustme
 
-from pytest_release.config.cases import Case
+from pytest_release.config.cases import HttpCase
 from pytest_release.evidence import Evidence, ExchangeRecord
 from pytest_release.sandbox.server import HOST, Sandbox
 
@@ -132,7 +132,7 @@ def running(folder: Path, listeners: list[int]) -> ExitStack:
 def through(
     nginx: Mapping[str, str],
     folder: Path,
-    patient_hifate: Mapping[str, Case],
+    patient_hifate: Mapping[str, HttpCase],
     measure: Callable[..., Evidence],
 ) -> Callable[..., Evidence]:
     """``through(server, case, **request)``: the evidence of a case of hifate behind nginx."""
@@ -213,7 +213,7 @@ def test_a_certificate_that_is_wrong(
 
 
 def test_a_certificate_of_an_unknown_authority(
-    nginx: Mapping[str, str], patient_hifate: Mapping[str, Case], measure: Callable[..., Evidence]
+    nginx: Mapping[str, str], patient_hifate: Mapping[str, HttpCase], measure: Callable[..., Evidence]
 ) -> None:
     """It is refused without ``verify_tls``; ``verify_tls: false`` is for those who ask for it."""
     refused = measure(patient_hifate[STREAM], nginx["tls passes on"])
@@ -225,7 +225,7 @@ def test_a_certificate_of_an_unknown_authority(
 
 
 def test_tls_with_a_server_that_has_none(
-    nginx: Mapping[str, str], patient_hifate: Mapping[str, Case], measure: Callable[..., Evidence]
+    nginx: Mapping[str, str], patient_hifate: Mapping[str, HttpCase], measure: Callable[..., Evidence]
 ) -> None:
     """``https`` where only HTTP is spoken is a refusal of TLS, not a broken answer."""
     address = nginx["passes on"].replace("http:", "https:")

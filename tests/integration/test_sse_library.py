@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_release.config.cases import Case, Request
+from pytest_release.config.cases import HttpCase, Request
 from pytest_release.config.environment import Environment
 from pytest_release.evidence import Evidence
 from pytest_release.targets.events import Event, EventParser
@@ -16,7 +16,7 @@ from pytest_release.targets.http import HttpTarget
 from pytest_release.targets.stamps import Stamp
 
 TYPES = ("opened", "verse", "closed")
-POEM = Case(
+POEM = HttpCase(
     id="stream/poem",
     gate="stream",
     name="poem",

@@ -171,7 +171,7 @@ def test_env_list_prints_names_that_env_takes(command: Ran) -> None:
     status, out, err = command("env", "list", "--fixtures", str(SHIPPED))
 
     assert (status, err) == (0, "")
-    assert out.splitlines() == ["demo", "node2", "production"]
+    assert out.splitlines() == ["demo", "momentry", "node2", "playground", "production"]
 
 
 def test_env_check_reads_the_environment_and_its_cases(command: Ran, tmp_path: Path) -> None:
@@ -187,18 +187,38 @@ def test_env_check_reads_the_environment_and_its_cases(command: Ran, tmp_path: P
     ]
 
 
-@pytest.mark.parametrize("name", ["demo", "node2", "production"])
+SHIPPED_CASES = {
+    "hifate": {"basic": 8, "stream": 13},
+    "momentry": {"package": 10, "row_count": 8, "tkg": 7, "identity": 8},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "systems"),
+    [
+        ("demo", ["hifate", "momentry"]),
+        ("momentry", ["momentry"]),
+        ("node2", ["hifate"]),
+        ("playground", ["momentry"]),
+        ("production", ["hifate"]),
+    ],
+)
 def test_the_shipped_environments_are_valid(
-    command: Ran, name: str, monkeypatch: pytest.MonkeyPatch
+    command: Ran, name: str, systems: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With their addresses set."""
     monkeypatch.setenv("HIFATE_URL", "https://hifate.example")
     monkeypatch.setenv("HIFATE_NODE2_URL", "https://node2.hifate.example")
+    monkeypatch.setenv("MOMENTRY_DSN", "postgresql://db.example/momentry")
+    monkeypatch.setenv("MOMENTRY_PLAYGROUND_DSN", "postgresql://db.example/playground")
     status, out, err = command("env", "check", name, "--fixtures", str(SHIPPED))
 
     assert (status, err) == (0, "")
-    assert "  gate basic: required, 8 declared cases" in out
-    assert "  gate stream: required, 13 declared cases" in out
+    assert out.splitlines()[1:] == [
+        f"  gate {gate}: required, {count} declared cases"
+        for system in systems
+        for gate, count in SHIPPED_CASES[system].items()
+    ]
 
 
 def test_env_check_names_file_key_and_line(command: Ran, tmp_path: Path) -> None:

@@ -185,3 +185,13 @@ def test_an_attestation_has_a_subject(
 ) -> None:
     """The git commit where there is one, else the digest of what the deployment says of itself."""
     assert release.subjects() == ({"name": name, "digest": digest},)
+
+
+def test_packages_are_subjects_too() -> None:
+    """Each by its file's name and the digest of its bytes, behind the build."""
+    release = Release(None, ONE, packages={"b.tar": "0b", "a.tar": "0a"})
+
+    assert release.subjects()[1:] == (
+        {"name": "a.tar", "digest": {"sha256": "0a"}},
+        {"name": "b.tar", "digest": {"sha256": "0b"}},
+    )

@@ -14,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_release.config.casebook import Casebook, declarative_gates, load_casebook, slug
-from pytest_release.config.cases import Case, Multipart, Request
+from pytest_release.config.cases import HttpCase, Multipart, Request
 from pytest_release.errors import ConfigError
+from pytest_release.gates import catalogue
 from pytest_release.redaction import Secret
 
+GATES = ", ".join(catalogue())
 SHIPPED = Path(__file__).parents[3] / "fixtures"
 
 Load = Callable[..., Casebook]
@@ -45,7 +47,7 @@ def basic(*cases: str, defaults: str = "{}", gate: str = "basic") -> str:
 
 def test_the_gates_with_cases_are_those_with_a_schema() -> None:
     """A gate is added by adding its schema."""
-    assert declarative_gates() == ["basic", "stream"]
+    assert declarative_gates() == list(catalogue())
 
 
 def test_a_case_with_everything(tmp_path: Path, load: Load) -> None:
@@ -75,7 +77,7 @@ cases:
 
     book = load(text, KEY="secret-key")
 
-    assert book.of("basic")[1] == Case(
+    assert book.of("basic")[1] == HttpCase(
         id="basic/everything-once",
         gate="basic",
         name="Everything (once)",
@@ -105,7 +107,7 @@ cases:
 
 def test_a_case_with_nothing(load: Load) -> None:
     """A name and a path are enough."""
-    (case,) = load("gate: stream\ncases: [{name: a, path: /b}]\n").cases
+    (case,) = load("gate: stream\ncases: [{name: a, path: /b}]\n").requests
 
     assert case.request == Request(method="GET", path="/b")
     assert (case.id, case.line, case.expect, case.retries) == ("stream/a", 2, {}, 0)
@@ -129,7 +131,7 @@ def test_a_body_makes_a_post(load: Load, defaults: str, own: str, method: str) -
     """Without a method, a request with a body is a POST and one without is a GET."""
     own = own if own.startswith("name") else f"name: a, {own}"
 
-    assert load(basic(own, defaults=defaults)).cases[0].request.method == method
+    assert load(basic(own, defaults=defaults)).requests[0].request.method == method
 
 
 @pytest.mark.parametrize(
@@ -154,7 +156,7 @@ def test_a_request_is_laid_over_the_defaults(
     """Headers and parameters merge by name; a body replaces a body, of whatever kind."""
     text = basic(f"name: a, {own}", defaults=f"{{{defaults}}}")
 
-    assert getattr(load(text).cases[0].request, field) == expected
+    assert getattr(load(text).requests[0].request, field) == expected
 
 
 @pytest.mark.parametrize(
@@ -213,7 +215,7 @@ def test_defaults_reach_every_case_and_no_other(load: Load) -> None:
             "name: two",
             defaults="{headers: {a: '1'}, retries: 1, advisory: true, expect: {json: {y: 2}}}",
         )
-    ).cases
+    ).requests
 
     assert (one.request.headers, one.expect) == (
         {"a": "1", "b": "2"},
@@ -288,7 +290,7 @@ def test_files_are_read_in_the_order_of_their_names(load: Load) -> None:
         basic("name: c, capture: {t: x}"),
     )
 
-    assert [case.id for case in book.cases] == ["stream/b", "basic/c", "basic/a"]
+    assert [case.id for case in book.requests] == ["stream/b", "basic/c", "basic/a"]
     assert [case.id for case in book.of("basic")] == ["basic/c", "basic/a"]
 
 
@@ -310,20 +312,20 @@ def test_needs_are_found_wherever_a_request_can_hold_them(
     """In every part of the request, at any depth, and nowhere else."""
     sources = "name: source, capture: {x: a, y: b}"
 
-    cases = load(basic(sources, f"name: '{{{{z}}}}', {request_part}"), KEY="k").cases
+    cases = load(basic(sources, f"name: '{{{{z}}}}', {request_part}"), KEY="k").requests
 
     assert cases[1].needs == needs
 
 
 FAULTS: dict[str, tuple[tuple[str, ...], str]] = {
-    "no gate": (("cases: []\n",), "0.yaml:1: gate: expected one of basic, stream, got nothing"),
+    "no gate": (("cases: []\n",), f"0.yaml:1: gate: expected one of {GATES}, got nothing"),
     "an unknown gate": (
         ("\ngate: steam\n",),
-        "0.yaml:2: gate: expected one of basic, stream, got 'steam', did you mean 'stream'?",
+        f"0.yaml:2: gate: expected one of {GATES}, got 'steam', did you mean 'stream'?",
     ),
     "a gate that is no name": (
         ("gate: [basic]\n",),
-        "0.yaml:1: gate: expected one of basic, stream, got ['basic']",
+        f"0.yaml:1: gate: expected one of {GATES}, got ['basic']",
     ),
     "a schema's deviation": ((basic("nam: a"),), "0.yaml:4: cases[0].nam: unknown key 'nam'"),
     "an unset variable": ((basic("name: '${X}'"),), "0.yaml:4: cases[0].name: the variable X is "),
@@ -404,7 +406,7 @@ def test_files_are_relative_to_the_file_that_names_them(tmp_path: Path, load: Lo
 
     book = load(text)
 
-    sent = [case.request.multipart.files["image"] for case in book.cases if case.request.multipart]
+    sent = [case.request.multipart.files["image"] for case in book.requests if case.request.multipart]
     assert [path.read_bytes() for path in sent] == [b"shared", b"own"]
     assert all(path.is_absolute() for path in sent)
     assert list(book.digests) == [
@@ -436,7 +438,7 @@ def test_the_shipped_cases_are_right() -> None:
     assert len(book.of("basic")) >= 6
     assert len(book.of("stream")) == 13
     assert all(case.expect["events"]["terminal"] for case in book.of("stream"))
-    assert sum(case.request.multipart is not None for case in book.cases) == 2
+    assert sum(case.request.multipart is not None for case in book.requests) == 2
     assert "cases/hifate/pixel.png" in book.digests
 
 
@@ -457,7 +459,7 @@ def test_no_secret_is_seen(load: Load, secret: str) -> None:
     copy = pickle.loads(pickle.dumps(book))
     assert copy == book
     assert secret not in "".join(
-        f"{v!r}{v}" for v in (book, copy, *(c.request for c in book.cases))
+        f"{v!r}{v}" for v in (book, copy, *(c.request for c in book.requests))
     )
     assert book.cases[0].expect == {"text": secret}
     assert book.secrets == {secret}

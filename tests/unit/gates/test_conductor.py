@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pytest_release.config.cases import Case, Request
+from pytest_release.config.cases import HttpCase, Request
 from pytest_release.config.environment import Environment, GatePolicy
 from pytest_release.errors import TargetError
 from pytest_release.evidence import Evidence
@@ -27,15 +27,15 @@ FILE = Path("cases.yaml")
 ESTABLISHED = "01"  # of /proc/net/tcp
 
 
-def case(name: str, needs: str = "", capture: str = "", *, advisory: bool = False) -> Case:
+def case(name: str, needs: str = "", capture: str = "", *, advisory: bool = False) -> HttpCase:
     """A case of the gate ``probe``."""
-    return Case(
+    return HttpCase(
         f"probe/{name}",
         "probe",
         name,
-        Request("GET", "/"),
         FILE,
         1,
+        request=Request("GET", "/"),
         capture={capture: "id"} if capture else {},
         needs=frozenset({needs} if needs else ()),
         advisory=advisory,
@@ -51,7 +51,7 @@ class Probe(ModuleType):
         self.together = threading.Barrier(1)
 
     def measure(
-        self, case: Case, _policy: GatePolicy, _target: HttpTarget, values: Mapping[str, Any]
+        self, case: HttpCase, _policy: GatePolicy, _target: HttpTarget, values: Mapping[str, Any]
     ) -> tuple[Evidence, Mapping[str, Any]]:
         """Note the case; ``broken`` captures nothing and ``bug`` is one."""
         self.together.wait(timeout=10)
@@ -70,7 +70,7 @@ def probe(monkeypatch: pytest.MonkeyPatch) -> Probe:
     return gate
 
 
-def conductor(*cases: Case, concurrency: int = 1) -> Conductor:
+def conductor(*cases: HttpCase, concurrency: int = 1) -> Conductor:
     """A conductor of these cases."""
     policy = {"probe": GatePolicy(concurrency=concurrency)}
     environment = Environment("here", "staging", "s", "http://127.0.0.1:9", FILE, "", policy)
@@ -172,7 +172,9 @@ def test_a_deployment_in_this_process_is_measured_from_another(
     together = threading.Barrier(2)
     url = serve(talk=answer).url
     environment = environment_at(url, gates={"basic": GatePolicy(concurrency=2)})
-    cases = [Case(f"basic/{n}", "basic", n, Request("GET", f"/{n}"), FILE, 1) for n in "ab"]
+    cases = [
+        HttpCase(f"basic/{n}", "basic", n, FILE, 1, request=Request("GET", f"/{n}")) for n in "ab"
+    ]
     conductor = Conductor(environment, HttpTarget(environment))
     conductor.plan(cases)
 
@@ -189,7 +191,7 @@ def test_a_deployment_in_this_process_is_measured_from_another(
 def test_a_helper_that_dies_is_one_sentence() -> None:
     """Nobody waits for ever, and nobody starts to wait."""
     helper = Helper(environment_at("http://127.0.0.1:1"))
-    asked = Case("basic/a", "basic", "a", Request("GET", "/"), FILE, 1)
+    asked = HttpCase("basic/a", "basic", "a", FILE, 1, request=Request("GET", "/"))
     helper.close()
 
     with pytest.raises(TargetError, match=r"^the process that measures has ended$"):

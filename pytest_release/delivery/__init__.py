@@ -1,0 +1,1 @@
+"""Packages on their way: made of one deployment, installed into another."""

