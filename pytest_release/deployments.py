@@ -17,7 +17,6 @@ from pytest_release.config.environment import Environment
 from pytest_release.config.system import System
 from pytest_release.errors import PackageError, TargetError
 from pytest_release.packages.contents import Package
-from pytest_release.packages.reading import read_package
 from pytest_release.subjects import Subjects
 from pytest_release.targets.http import HttpTarget
 from pytest_release.targets.postgres import Database
@@ -90,7 +89,7 @@ class Deployments:
         return self.once(("package", uuid), lambda: self._read(uuid))
 
     def _read(self, uuid: str) -> Package:
-        package = read_package(self.package_path(uuid), self.system)
+        package = _read_package(self.package_path(uuid), self.system)
         if package.sha256 != (expected := self._packages[uuid].sha256):
             raise PackageError(
                 f"{package.path} changed during the run: its SHA-256 was {expected} and is now "
@@ -120,6 +119,17 @@ class Deployments:
         known = self._known.get(("database",))
         if known is not None and known.done() and known.exception() is None:
             known.result().close()
+
+
+def _read_package(path: Path, system: System) -> Package:
+    try:
+        from pytest_release.packages.reading import read_package  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise PackageError(
+            f"packages need {error.name}, which is not installed: "
+            "pip install 'pytest-release[packages]'"
+        ) from None
+    return read_package(path, system)
 
 
 @dataclass(frozen=True)

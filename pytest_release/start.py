@@ -19,6 +19,7 @@ from pytest_release.bundle import Bundle
 from pytest_release.config.casebook import Casebook, load_casebook
 from pytest_release.config.environment import Environment
 from pytest_release.config.environments import environment_names, load_environment
+from pytest_release.config.system import System
 from pytest_release.config.variables import credentials
 from pytest_release.errors import ReleaseError, UsageError
 from pytest_release.presentation import Presentation
@@ -129,7 +130,7 @@ def _register_session(
     key = load_signing_key(uri, os.environ) if uri else ephemeral()
     wanted = _wanted(config, environment, casebook)
     looks = _looks_at_data(config, environment, casebook)
-    sandbox = _sandbox(config, environment, looks)
+    sandbox = _sandbox(config, environment, casebook.system if looks else None)
     bundle = Bundle.create(
         _report_folder(config), environment.name, key, datetime.now(UTC), secrets.token_hex(16)
     )
@@ -173,7 +174,9 @@ def _looks_at_data(config: pytest.Config, environment: Environment, casebook: Ca
     return bool(given or asked - requests)
 
 
-def _sandbox(config: pytest.Config, environment: Environment, stores: bool) -> Sandbox | None:
+def _sandbox(
+    config: pytest.Config, environment: Environment, stores: System | None
+) -> Sandbox | None:
     if environment.sandbox is None:
         return None
     faults = (*environment.sandbox.faults, *(config.getoption("release_faults") or ()))

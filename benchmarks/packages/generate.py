@@ -8,7 +8,6 @@ like real ones. Nothing that is made here is committed.
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import random
@@ -17,7 +16,9 @@ import sys
 import tarfile
 import tempfile
 import uuid as uuids
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,12 +27,13 @@ from typing import Any, BinaryIO
 import apsw
 import sqlite_vec  # type: ignore[import-untyped]
 import zstandard
-from isal import igzip_threaded
+from isal import isal_zlib
 
 UUID = "3f2b8c1e-5d64-4a7e-9b1f-0c2d4e6f8a90"
 STAMP = "20250205_143000"
 POOL = 512  # different vectors of each kind
 MIB = 1024**2
+PIECE = MIB  # bytes that are compressed at a time
 TABLES = {
     "videos": "file_uuid, file_name, duration, fps, width, height, status, created_at",
     "chunk": "chunk_id, file_uuid, chunk_index, start_time, end_time, speaker, content, metadata",
@@ -46,10 +48,7 @@ TABLES = {
         "edge_id, file_uuid, source_id, target_id, edge_type, weight, start_time, end_time"
     ),
 }
-WORDS = (
-    "the and of to in a is that it was for on with as his they at be this have from or one had by "
-    "word but not what all were we when your can said there use an each which she do how their if"
-).split()
+WORDS = [f"word{number:02}" for number in range(46)]
 
 
 @dataclass(frozen=True)
@@ -327,16 +326,25 @@ def generate(
             file = Path(scratch) / "vectors.sqlite"
             maker.sqlite(file)
             archive.add(f"{uuid}.sqlite", _blocks(file))
-        archive.add("movie.mp4", maker.video())
-        out.write(bytes(1024))
+        archive.add("movie.mp4", maker.video(), compressible=False)
+        out(bytes(1024), True)
     return path
 
 
 class _Tar:
-    def __init__(self, out: BinaryIO, top: str) -> None:
+    """Writes members one after the other.
+
+    Args:
+        out: Takes the archive's bytes, and whether they compress at all.
+        top: Name of the folder.
+    """
+
+    def __init__(self, out: Callable[[bytes, bool], None], top: str) -> None:
         self._out, self._top = out, top
 
-    def add(self, name: str, parts: Iterable[bytes], mode: int = 0o644) -> None:
+    def add(
+        self, name: str, parts: Iterable[bytes], mode: int = 0o644, *, compressible: bool = True
+    ) -> None:
         """Write a member whose size is known only when it is written: it waits in a file."""
         with tempfile.TemporaryFile() as waiting:
             for part in parts:
@@ -344,23 +352,64 @@ class _Tar:
             info = tarfile.TarInfo(f"{self._top}/{name}")
             info.size, info.mode, info.mtime = waiting.tell(), mode, 1738765800
             waiting.seek(0)
-            self._out.write(info.tobuf(tarfile.USTAR_FORMAT))
-            while block := waiting.read(4 * MIB):
-                self._out.write(block)
-            self._out.write(bytes(-info.size % 512))
+            self._out(info.tobuf(tarfile.USTAR_FORMAT), True)
+            while block := waiting.read(PIECE):
+                self._out(block, compressible)
+            self._out(bytes(-info.size % 512), True)
+
+
+class _Gzip:
+    """One gzip member; what does not compress is stored, as gzip does."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._crc, self._size = file, 0, 0
+        self._pool = ThreadPoolExecutor(2)
+        self._waiting: deque[Future[bytes]] = deque()
+        file.write(b"\x1f\x8b\x08\0\0\0\0\0\0\x03")
+
+    def write(self, data: bytes, compressible: bool) -> None:
+        self._crc, self._size = isal_zlib.crc32(data, self._crc), self._size + len(data)
+        self._waiting.append(self._pool.submit(_deflate if compressible else _store, data))
+        while len(self._waiting) > 8:
+            self._file.write(self._waiting.popleft().result())
+
+    def close(self) -> None:
+        while self._waiting:
+            self._file.write(self._waiting.popleft().result())
+        self._file.write(b"\x03\0" + struct.pack("<2I", self._crc, self._size & 0xFFFFFFFF))
+        self._pool.shutdown()
+
+
+def _deflate(data: bytes) -> bytes:
+    deflate = isal_zlib.compressobj(2, wbits=-15)
+    return deflate.compress(data) + deflate.flush(isal_zlib.Z_SYNC_FLUSH)
+
+
+def _store(data: bytes) -> bytes:
+    parts = []
+    for start in range(0, len(data), 65535):
+        part = data[start : start + 65535]
+        parts += [struct.pack("<B2H", 0, len(part), len(part) ^ 0xFFFF), part]
+    return b"".join(parts)
 
 
 @contextmanager
-def _compressed(path: Path, suffix: str) -> Iterator[BinaryIO]:
+def _compressed(path: Path, suffix: str) -> Iterator[Callable[[bytes, bool], None]]:
     with path.open("wb") as file:
         if suffix == ".tar.gz":
-            with igzip_threaded.open(file, "wb", compresslevel=2, threads=2) as out:
-                yield out
+            gzip = _Gzip(file)
+            yield gzip.write
+            gzip.close()
         elif suffix == ".tar.zst":
-            with zstandard.ZstdCompressor(level=1).stream_writer(file, closefd=False) as writer:
-                yield io.BufferedWriter(writer, MIB)
+            zstd = zstandard.ZstdCompressor(level=1, write_checksum=True).compressobj()
+            yield lambda data, _: void(file.write(zstd.compress(data)))
+            file.write(zstd.flush())
         else:
-            yield file
+            yield lambda data, _: void(file.write(data))
+
+
+def void(_: object) -> None:
+    """Nothing."""
 
 
 def _blocks(path: Path) -> Iterator[bytes]:

@@ -236,8 +236,8 @@ class RowInstallation:
         ).format(**self._names_of(people))
         if row := self._execute(statement).fetchone():
             raise PackageError(
-                f"identity {row[0]} of {self.package.uuid} has faces of other files bound to it, and "
-                f"is not in the new package; {UNCHANGED}: bind them to another identity first"
+                f"identity {row[0]} of {self.package.uuid} is not in the new package, and faces of "
+                f"other files are bound to it; {UNCHANGED}: bind them to another identity first"
             )
 
     def _identities_in(self, people: Identities) -> sql.Composed:

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _BETWEEN = re.compile(r"[ \t\n\r]*,[ \t\n\r]*")
+ENDS = (*",]}: \t\n\r",)  # what may follow a value; else a number may go on: 1. or 1e-
 PIECE = 64 * 1024  # characters that are parsed at once
 
 
@@ -99,7 +100,7 @@ class JsonStream:
             yield self._piece() or [self._value()]
             text, end = self._text, self._at
             match = _BETWEEN.match(text, end)
-            if match and match.end() < len(text):
+            if match and text[match.end() : match.end() + 1] not in ("", "]"):
                 self._at = match.end()
                 self._joint = text[end - 1 : self._at + 1] if text[end - 1] == "}" else ""
             elif self._separator("]"):
@@ -155,7 +156,7 @@ class JsonStream:
         self._peek()
         try:
             value, end = self._decode(self._text, self._at)
-            if end < len(self._text):
+            if self._text[end : end + 1] in ENDS:
                 self._at = end
                 return value
         except (ValueError, RecursionError):
@@ -210,7 +211,8 @@ class JsonStream:
         try:
             text = self._utf8.decode(block, final=not block)
         except UnicodeDecodeError as error:
-            raise JsonError(self._placed(f"is not UTF-8: byte {block[error.start]:#04x}")) from None
+            byte = f"{error.object[error.start]:#04x}"
+            raise JsonError(self._placed(f"is not UTF-8: byte {byte}")) from None
         self._ended = not block
         self._before += self._at
         self._text, self._at = self._text[self._at :] + text, 0

@@ -26,7 +26,12 @@ Problem = str | None
 BY_COLUMNS = {"type", "required", "properties"}
 IN_COLUMNS = {"type", "minimum", "maximum", "minLength"}
 SILENT = {"$schema", "$id", "$comment", "title", "description"}
-TYPES = {"number": {int, float}, "integer": {int}, "string": {str}, "boolean": {bool}}
+TYPES: dict[str, set[type]] = {
+    "number": {int, float},
+    "integer": {int},
+    "string": {str},
+    "boolean": {bool},
+}
 
 
 def checker(schema: Mapping[str, Any] | None) -> Callable[[Any], Problem]:
@@ -77,23 +82,15 @@ def _by_columns(schema: Mapping[str, Any] | None) -> Callable[[list[Any]], bool]
     if not known or not all(map(_is_simple, columns.values())):
         return lambda _: False
     required = frozenset(schema.get("required", ()))
+    names = required | columns.keys()
 
     def surely_right(items: list[Any]) -> bool:
         if {*map(type, items)} != {dict}:
             return False
-        for name in required - columns.keys():
-            if not all(name in item for item in items):
-                return False
-        for name, column in columns.items():
-            try:
-                values = [item[name] for item in items]
-            except KeyError:
-                if name in required:
-                    return False
-                values = [item[name] for item in items if name in item]
-            if values and not _column_is_right(column, values):
-                return False
-        return True
+        return all(
+            _column_is_right(columns.get(name, {}), items, name, required=name in required)
+            for name in names
+        )
 
     return surely_right
 
@@ -105,13 +102,21 @@ def _is_simple(column: Any) -> bool:  # noqa: ANN401 - JSON
     return isinstance(kind, str) and kind in TYPES
 
 
-def _column_is_right(column: Mapping[str, Any], values: list[Any]) -> bool:
-    if not {*map(type, values)} <= TYPES[column["type"]]:
+def _column_is_right(
+    column: Mapping[str, Any], items: list[Any], name: str, *, required: bool
+) -> bool:
+    try:
+        values = [item[name] for item in items]
+    except KeyError:
+        values = [item[name] for item in items if name in item]
+        if required:
+            return False
+    if not column or not values:
+        return True
+    if not TYPES[column["type"]].issuperset(map(type, values)):
         return False
     if column["type"] == "string":
         return "minLength" not in column or min(map(len, values)) >= column["minLength"]
-    if column["type"] == "boolean":
-        return True
     least, most = column.get("minimum"), column.get("maximum")
     return (least is None or min(values) >= least) and (most is None or max(values) <= most)
 
@@ -119,7 +124,7 @@ def _column_is_right(column: Mapping[str, Any], values: list[Any]) -> bool:
 def _compiled(schema: Mapping[str, Any]) -> Callable[[Any], Problem]:
     # Without $schema: it knows no draft after 7, and says so.
     plain = {key: value for key, value in schema.items() if key != "$schema"}
-    validate = fastjsonschema.compile(plain, use_default=False, detailed_exceptions=False)
+    validate = fastjsonschema.compile(plain, use_default=False)
 
     def check(value: Any) -> Problem:  # noqa: ANN401 - JSON
         try:

@@ -50,8 +50,8 @@ def read_sidecar(
     if path and not stream.found:
         message = f"{member} has no list {sidecar.items!r}"
         flaws.add(_flaw("no-items", message, member))
-    if (problem := checker(sidecar.schema)(stream.head)) is not None:
-        flaws.add(_flaw("schema", f"{member}: {shown(problem)}", member, problem))
+    if (wrong := checker(sidecar.schema)(stream.head)) is not None:
+        flaws.add(_flaw("schema", f"{member}: {shown(wrong)}", member, wrong))
     return count, stream.head
 
 

@@ -4,9 +4,10 @@
 
     file ─ thread 1: read, decompress ─► blocks ─► the caller
                 │                                    │
-                └─► thread 2: sha256 of the file ◄───┘ sha256 of members (`Stream.hash_beside`)
+                ▼                                    ▼
+     thread 2: sha256 of the file     thread 3: sha256 of members (`Stream.hash_beside`)
 
-Both queues are bounded, so that memory is, too.
+All queues are bounded, so that memory is, too.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class Stream:
     def __init__(self, file: BinaryIO, limits: Limits) -> None:
         self._file, self._limits = file, limits
         self._digest = hashlib.sha256()
-        self._hasher = _Hasher()
+        self._hasher, self._beside = _Hasher(), _Hasher()
         self._blocks: SimpleQueue[bytes | BaseException] = SimpleQueue()
         self._free: SimpleQueue[None] = SimpleQueue()
         for _ in range(AHEAD):
@@ -106,6 +107,7 @@ class Stream:
     def __exit__(self, *_: object) -> None:
         self._stop()
         self._hasher.stop()
+        self._beside.stop()
 
     def _stop(self) -> None:
         self._stopped = True
@@ -140,12 +142,12 @@ class Stream:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def hash_beside(self, digest: Digest, data: bytes) -> None:
-        """Update a digest in the thread; `sha256` waits for it."""
-        self._hasher.update(digest, data)
+        """Update a digest in a thread; see `wait`."""
+        self._beside.update(digest, data)
 
     def wait(self) -> None:
         """Until what was given to `hash_beside` is hashed."""
-        self._hasher.wait()
+        self._beside.wait()
 
     def sha256(self) -> str:
         """The digest of the whole file; reads what was not read yet, without decompressing it."""

@@ -17,7 +17,6 @@ from pytest_release.packages.flaws import shown
 
 LARGEST = 3.4028235677973366e38  # what rounds to an infinite float4
 OPEN, CLOSE = b"[]"
-MINUS, ZERO, NINE = b"-09"
 _DROPPED = b"0123456789-"
 _NUMBER = rb"[+-]?(?:\d++(?:\.\d*+)?+|\.\d++)(?:[eE][+-]?\d++)?+"
 _VECTOR = re.compile(rb"\s*\[\s*(?:%b\s*,\s*)*+%b\s*\]\s*" % (_NUMBER, _NUMBER))
@@ -90,8 +89,8 @@ def _small(value: bytes) -> bool:
     """Every exponent of a bracketed value is negative and follows a digit."""
     at = value.find(b"e")
     while at > 0:
-        before, sign, after = value[at - 1], value[at + 1], value[at + 2]
-        if sign != MINUS or not ZERO <= before <= NINE or not ZERO <= after <= NINE:
+        exponent = value[at + 1 : at + 3]
+        if not (value[at - 1 : at].isdigit() and exponent[:1] == b"-" and exponent[1:].isdigit()):
             return False
         at = value.find(b"e", at + 1)
     return True

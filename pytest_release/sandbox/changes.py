@@ -67,6 +67,16 @@ def members(**values: Any) -> Change:  # noqa: ANN401 - any JSON value
     return lambda answer: body(_json(json.loads(answer.body) | values))(answer)
 
 
+def grown(name: str) -> Change:
+    """A number in the answer's ``data`` is one more than it should be."""
+
+    def change(answer: Answer) -> Answer:
+        data = json.loads(answer.body)["data"]
+        return members(data=data | {name: data[name] + 1})(answer)
+
+    return change
+
+
 def without(name: str) -> Change:
     """A member of the JSON object left out."""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+from pytest_release.config import system
 from pytest_release.sandbox.answers import Answer, json_answer, stream_answer
 from pytest_release.sandbox.requests import (
     Refused,
@@ -24,6 +26,7 @@ V1 = "/api/v1"
 V2 = "/api/v2"
 VERSION = "1.0.0"
 BUILD = "d34bcae5b1f0c4a2976e8d31c05b7fa9e6421d80"  # git commit
+UUID = re.compile(system.UUID)
 ORDER_LIFE = timedelta(minutes=30)
 
 
@@ -34,10 +37,12 @@ class Setting:
     Attributes:
         state: Shared by all workers.
         stream_seconds: From a stream's first event to its last.
+        dsn: Of the database with the deployed files; None when there is none.
     """
 
     state: SharedState
     stream_seconds: float = 0.3
+    dsn: str | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class Endpoint:
 
     Attributes:
         method: Upper case.
-        path: The whole path.
+        path: The whole path; ``{uuid}`` in it stands for any.
         group: Faults of this group apply here: ``basic``, ``stream``, ``health``; or none.
         check: Raises `Refused` for a request that gets no answer.
         say: The answer to a request that passed the check.
@@ -65,7 +70,8 @@ def find(method: str, path: str) -> Endpoint:
     Raises:
         Refused: 404 no such path, 405 another method.
     """
-    there = [endpoint for endpoint in ENDPOINTS if endpoint.path == path]
+    pattern = UUID.sub("{uuid}", path)
+    there = [endpoint for endpoint in ENDPOINTS if endpoint.path == pattern]
     if not there:
         raise Refused(404, f"there is no {path}")
     for endpoint in there:
@@ -99,6 +105,16 @@ def _stream(
     tell: Callable[[Request], Iterable[bytes]],
 ) -> Callable[[Request, Setting], Answer]:
     return lambda request, setting: stream_answer(tell(request), setting.stream_seconds)
+
+
+def _counts(request: Request, setting: Setting) -> Answer:
+    """Rows of a deployed file by table, as they are at this moment."""
+    from pytest_release.sandbox.stores import counts_of  # noqa: PLC0415 - an extra
+
+    found = UUID.search(request.path)
+    if setting.dsn is None or found is None:
+        raise Refused(404, f"there is no {request.path}")
+    return json_answer({"success": True, "data": counts_of(setting.dsn, found[0])})
 
 
 def _providers(_request: Request, _setting: Setting) -> Answer:
@@ -178,6 +194,8 @@ ENDPOINTS = (
     Endpoint(
         "POST", f"{V2}/desk-fengshui/analyze/stream", "stream", check_image, _stream(analysis)
     ),
+    Endpoint("GET", "/health", "momentry", accept, _health),
+    Endpoint("GET", f"{V1}/files/{{uuid}}/counts", "counts", accept, _counts),
     Endpoint("GET", f"{V1}/payment/providers", "", accept, _providers),
     Endpoint("POST", f"{V1}/payment/unified/create", "", check_order, _create_order),
     Endpoint("POST", f"{V1}/payment/unified/verify", "", accept, _verify_order),

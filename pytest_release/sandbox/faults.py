@@ -24,6 +24,7 @@ from pytest_release.sandbox.changes import (
     cut,
     endless,
     first_half,
+    grown,
     gzip_bomb,
     gzipped,
     header,
@@ -44,6 +45,7 @@ from pytest_release.sandbox.changes import (
     trickled,
     without,
 )
+from pytest_release.sandbox.data_faults import DATA_FAULTS
 from pytest_release.sandbox.endpoints import ENDPOINTS, Endpoint
 
 SLOW = 0.8  # seconds to the head of a slow answer
@@ -323,25 +325,42 @@ _RELEASE = (
     ),
 )
 
+_ROW_COUNT = (
+    Fault(
+        "row_count.api-differs",
+        "row_count.rows",
+        "the API counts a face more than there are",
+        grown("face_detections"),
+        group="counts",
+    ),
+    Fault(
+        "row_count.api-refuses",
+        "row_count.api",
+        "the API answers 500 instead of counts",
+        refusal(500, "internal error"),
+        group="counts",
+    ),
+)
+
 FAULTS: Mapping[str, Fault] = MappingProxyType(
-    {fault.name: fault for fault in (*_BASIC, *_STREAM, *_RELEASE)}
+    {fault.name: fault for fault in (*_BASIC, *_STREAM, *_ROW_COUNT, *_RELEASE)}
 )
 
 
 def switches(asked: Iterable[str]) -> tuple[Fault, ...]:
-    """The faults of these names, each narrowed to the path after its ``@`` if it has one.
+    """The faults of answers among these, each narrowed to the path after its ``@`` if it has one.
 
     Raises:
         SandboxError: There is no such fault, or it spoils no endpoint with that path.
     """
-    return tuple(_switch(one) for one in asked)
+    return tuple(_switch(one) for one in asked if one not in DATA_FAULTS)
 
 
 def _switch(asked: str) -> Fault:
     name, _, path = asked.partition("@")
     if name not in FAULTS:
         raise SandboxError(
-            f"there is no fault {name!r}{_near(name, FAULTS)}; "
+            f"there is no fault {name!r}{_near(name, [*FAULTS, *DATA_FAULTS])}; "
             f"`pytest-release sandbox faults` lists them all"
         )
     fault = FAULTS[name]

@@ -16,10 +16,9 @@ from typing import Any
 import apsw
 import sqlite_vec
 
+from pytest_release.sandbox.endpoints import BUILD, VERSION
 from pytest_release.sandbox.material import CHUNK, FACE, FPS, SECONDS, Material, floats
 
-VERSION = "1.0.0"
-BUILD = "d34bcae"
 DEPLOY = """\
 #!/bin/sh
 # Installs the package beside this script.
@@ -40,7 +39,7 @@ def write_files(folder: Path, material: Material) -> None:
         "file_uuid": uuid,
         "file_name": material.rows["videos"][0][1],
         "momentry_version": VERSION,
-        "momentry_build": BUILD,
+        "momentry_build": BUILD[:7],
     }
     _write_json(folder / "file_info.json", info)
     for name, value in _sidecars(material):

@@ -20,10 +20,15 @@ from contextlib import ExitStack
 from importlib.util import find_spec
 from tempfile import TemporaryFile
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from pytest_release.config.system import System
 from pytest_release.errors import SandboxError
+from pytest_release.sandbox.data_faults import damage
 from pytest_release.sandbox.faults import switches
+
+if TYPE_CHECKING:
+    from pytest_release.sandbox.stores import Stores
 
 HOST = "127.0.0.1"
 WORKER = "pytest_release.sandbox.worker"
@@ -41,6 +46,7 @@ class Sandbox:
         faults: Names of fault switches, see `pytest_release.sandbox.faults`.
         stream_seconds: From a stream's first event to its last.
         port: 0 for a free one.
+        stores: The system whose files are deployed in a PostgreSQL; None for no stores.
 
     Raises:
         SandboxError: A fault is unknown, or there would be no worker.
@@ -52,12 +58,15 @@ class Sandbox:
         faults: Sequence[str] = (),
         stream_seconds: float = 0.3,
         port: int = 0,
+        stores: System | None = None,
     ) -> None:
         if workers < 1:
             raise SandboxError(f"the sandbox needs at least 1 worker, got {workers}")
         switches(faults)
         self._count = workers
-        self._options = {"faults": list(faults), "stream_seconds": stream_seconds}
+        self._options = {"faults": list(faults), "stream_seconds": stream_seconds, "dsn": None}
+        self._system = stores
+        self._stores: Stores | None = None
         self._port = port
         self._workers: list[_Worker] = []
 
@@ -77,8 +86,13 @@ class Sandbox:
         """Process ids of the workers; empty when it is not running."""
         return tuple(worker.pid for worker in self._workers)
 
+    @property
+    def services(self) -> Mapping[str, Mapping[str, Any]]:
+        """The stores as an environment names them; none when there are none."""
+        return self._stores.services if self._stores else {}
+
     def start(self) -> Self:
-        """Start the workers and wait until each has answered.
+        """Start the stores, then the workers, and wait until each has answered.
 
         Raises:
             SandboxError: uvicorn is missing, the port is taken, or a worker died or kept silent.
@@ -89,6 +103,10 @@ class Sandbox:
                 "pip install 'pytest-release[sandbox]'"
             )
         try:
+            if self._system is not None:
+                self._stores = _open_stores(self._system)
+                self._options["dsn"] = self._stores.dsn
+                damage(self._stores, self._options["faults"])
             self._spawn()
             self._await_answers()
         except BaseException:
@@ -97,12 +115,15 @@ class Sandbox:
         return self
 
     def stop(self) -> None:
-        """End every worker; does nothing when none is running."""
+        """End every worker and the stores; does nothing when none is running."""
         workers, self._workers = self._workers, []
         for worker in workers:
             worker.let_go()
         for worker in workers:
             worker.join()
+        stores, self._stores = self._stores, None
+        if stores is not None:
+            stores.stop()
 
     def watch(self) -> None:
         """Raise as soon as a worker has died.
@@ -152,6 +173,17 @@ class Sandbox:
                     f"worker {worker.pid} of the sandbox ended with status {worker.exit_status}; "
                     f"its last words: {worker.last_words() or 'none'}"
                 )
+
+
+def _open_stores(system: System) -> Stores:
+    try:
+        from pytest_release.sandbox.stores import Stores  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise SandboxError(
+            f"the sandbox needs {error.name}, which is not installed: "
+            "pip install 'pytest-release[sandbox]'"
+        ) from None
+    return Stores(system)
 
 
 class _Worker:

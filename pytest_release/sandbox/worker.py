@@ -45,12 +45,12 @@ def main(options: str) -> None:
     """Serve until the parent is gone.
 
     Args:
-        options: JSON object: listener, state (descriptors), faults, stream_seconds.
+        options: JSON object: listener, state (descriptors), faults, stream_seconds, dsn.
     """
     asked = json.loads(options)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     app = App(
-        Setting(SharedState(asked["state"]), asked["stream_seconds"]),
+        Setting(SharedState(asked["state"]), asked["stream_seconds"], asked["dsn"]),
         switches(asked["faults"]),
         worker=str(os.getpid()),
     )

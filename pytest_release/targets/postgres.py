@@ -2,45 +2,69 @@
 
 - Every session is read-only with a statement timeout, unless an installation asks for another.
 - What a value looks like as text is fixed: UTC, ISO dates, hex bytea.
+- Rows that a row-level policy would hide are an error; a count never leaves rows out in silence.
 - The driver's errors become `TargetError`, without the password and without a traceback.
 """
 
 from __future__ import annotations
 
-import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import islice
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from pytest_release.config.system import System, Table
 from pytest_release.errors import TargetError
-from pytest_release.hostile import one_line
-from pytest_release.redaction import reveal
+from pytest_release.redaction import MASK, reveal
+from pytest_release.targets.pg_failures import explained, unreachable
 
 if TYPE_CHECKING:
     from psycopg import Connection
-    from psycopg.sql import Composable
+    from psycopg.sql import Composable, Identifier
 
 CONNECT_S = 10  # seconds to connect
 STATEMENT_S = 60.0  # seconds that a question may take
 LOCK_S = 5.0  # seconds that it may wait for a lock
 MOST_ROWS = 1_000_000  # of an answer that are taken
-
-PREAMBLE = re.compile(r"^connection failed: (?:connection to server .*? failed: )?")
+PORTION = 1_000  # rows that the driver holds at a time
 
 SETTINGS = {
+    "client_encoding": "UTF8",
     "TimeZone": "UTC",
     "DateStyle": "ISO, YMD",
     "IntervalStyle": "postgres",
+    "extra_float_digits": "1",
     "bytea_output": "hex",
-    "search_path": "public, pg_catalog",
+    "search_path": "pg_catalog, public",
+    "row_security": "off",
 }
+ADDRESS = "expected postgresql://user:password@host:port/database"
 
 
 class MissingRelationError(TargetError):
-    """A question named a table that is not there."""
+    """A question named a table or a column that is not there."""
+
+
+class RefusedValueError(TargetError):
+    """A text is no value of the type that it was to be."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as the database describes it.
+
+    Attributes:
+        name: Unquoted.
+        type: As it stands in a statement, without its length (``numeric``, ``public.mood``).
+        required: It is never null.
+    """
+
+    name: str
+    type: str
+    required: bool
 
 
 class Database:
@@ -56,7 +80,7 @@ class Database:
         self.connection = connection
         self.place = place
         self._own_schema = own_schema
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     @classmethod
     def connect(
@@ -78,24 +102,23 @@ class Database:
         """
         psycopg = _driver()
         given = reveal(options.get("dsn", ""))
-        try:
-            address = psycopg.conninfo.conninfo_to_dict(given)
-        except psycopg.Error:
-            raise TargetError(
-                "postgres: services.postgres.dsn is no address: expected "
-                "postgresql://user:password@host:port/database"
-            ) from None
+        address = _address(given)
         place = _place(address)
+        session = _session(read_only, statement_timeout_s)
         try:
             connection = psycopg.connect(
                 given,
                 autocommit=True,
                 connect_timeout=CONNECT_S,
                 application_name="pytest-release",
-                options=_session(read_only, statement_timeout_s),
+                options=f"{address.get('options', '')} {session}",
+                prepare_threshold=None,
             )
         except psycopg.Error as error:
-            raise TargetError(f"postgres {place} cannot be reached: {_words(error)}") from None
+            said = unreachable(error)
+            if password := address.get("password"):
+                said = said.replace(str(password), MASK)
+            raise TargetError(f"postgres {place} cannot be reached: {said}") from None
         return cls(connection, place, options.get("schema"))
 
     def schema(self, system: System) -> str:
@@ -110,9 +133,11 @@ class Database:
         Raises:
             TargetError: The server refuses, takes too long, is gone, or answers too much.
         """
+        size = PORTION if _driver().capabilities.has_stream_chunked() else 1
         with self._lock, self.errors(), self.connection.cursor() as cursor:
-            cursor.execute(statement, parameters or None)  # type: ignore[arg-type]
-            rows = cursor.fetchmany(MOST_ROWS + 1)
+            answer = cursor.stream(statement, parameters or None, size=size)  # type: ignore[arg-type]
+            with closing(answer):  # what is left of too long an answer is not even sent
+                rows = list(islice(answer, MOST_ROWS + 1))
         if len(rows) > MOST_ROWS:
             raise TargetError(f"postgres {self.place} answers more than {MOST_ROWS} rows")
         return rows
@@ -121,12 +146,15 @@ class Database:
     def errors(self) -> Iterator[None]:
         """Within the block the driver's errors become `TargetError`."""
         psycopg = _driver()
+        missing = psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn
         try:
             yield
-        except psycopg.errors.UndefinedTable as error:
-            raise MissingRelationError(f"postgres {self.place}: {_words(error)}") from None
+        except missing as error:
+            raise MissingRelationError(f"postgres {self.place}: {explained(error)}") from None
+        except (psycopg.DataError, psycopg.IntegrityError) as error:
+            raise RefusedValueError(f"postgres {self.place}: {explained(error)}") from None
         except psycopg.Error as error:
-            raise TargetError(f"postgres {self.place}: {_words(error)}") from None
+            raise TargetError(f"postgres {self.place}: {explained(error)}") from None
 
     def uuids(self, system: System) -> tuple[str, ...]:
         """The UUIDs that are deployed: those of the table that the status stands in, or the first.
@@ -143,14 +171,19 @@ class Database:
         )
         return tuple(row[0] for row in self.query(statement) if row[0] is not None)
 
-    def relation(self, system: System, table: Table) -> Composable:
-        """A table with its schema, as it stands in a statement."""
+    def relation(self, system: System, table: Table, schema: str | None = None) -> Identifier:
+        """A table with its schema, or with another one, as it stands in a statement."""
         from psycopg import sql  # noqa: PLC0415 - an extra
 
-        return sql.Identifier(self.schema(system), table.table)
+        return sql.Identifier(schema or self.schema(system), table.table)
 
-    def counts(self, system: System, uuids: Sequence[str]) -> dict[str, dict[str, int | None]]:
-        """Rows by UUID and logical table, in one round trip; None for a table that is missing.
+    def counts(
+        self, system: System, uuids: Sequence[str], schema: str | None = None
+    ) -> dict[str, dict[str, int | None]]:
+        """Rows by UUID and logical table, in one round trip.
+
+        None stands for a table that is missing, or that has no column for the UUID; only then
+        there are further questions.
 
         Raises:
             TargetError: The server refuses.
@@ -159,18 +192,25 @@ class Database:
             uuid: dict.fromkeys(system.tables, 0) for uuid in uuids
         }
         try:
-            rows = self._counted(system, list(system.tables.values()), uuids)
+            rows = self._counted(system, system.tables.values(), uuids, schema)
         except MissingRelationError:
-            there = self.existing(system)
-            for name in system.tables.keys() - there:
+            shapes = self.shapes(system, schema)
+            there = [t for t in system.tables.values() if _has(shapes.get(t.name, ()), t.uuid)]
+            for name in system.tables.keys() - {table.name for table in there}:
                 counted = {uuid: {**names, name: None} for uuid, names in counted.items()}
-            rows = self._counted(system, [system.tables[name] for name in there], uuids)
+            rows = self._counted(system, there, uuids, schema)
         for name, uuid, number in rows:
+            if uuid not in counted:
+                table = system.tables[name]
+                raise TargetError(
+                    f"postgres {self.place}: {table.table}.{table.uuid} spells a UUID {uuid!r} "
+                    "which was asked for in another spelling; give it as the database spells it"
+                )
             counted[uuid][name] = number
         return counted
 
     def _counted(
-        self, system: System, tables: Sequence[Table], uuids: Sequence[str]
+        self, system: System, tables: Iterable[Table], uuids: Sequence[str], schema: str | None
     ) -> list[tuple[Any, ...]]:
         from psycopg import sql  # noqa: PLC0415 - an extra
 
@@ -178,7 +218,7 @@ class Database:
             sql.SQL("SELECT {}, {}::text, count(*) FROM {} WHERE {} = ANY({}) GROUP BY 2").format(
                 sql.Literal(table.name),
                 sql.Identifier(table.uuid),
-                self.relation(system, table),
+                self.relation(system, table, schema),
                 sql.Identifier(table.uuid),
                 sql.Literal(array(uuids)),
             )
@@ -186,27 +226,35 @@ class Database:
         ]
         return self.query(sql.SQL(" UNION ALL ").join(parts)) if parts and uuids else []
 
-    def existing(self, system: System) -> list[str]:
-        """Logical names of the system's tables that are there, in the order of import."""
-        statement = "SELECT tablename FROM pg_tables WHERE schemaname = %s"
-        there = {row[0] for row in self.query(statement, [self.schema(system)])}
-        return [name for name, table in system.tables.items() if table.table in there]
+    def shapes(self, system: System, schema: str | None = None) -> dict[str, tuple[Column, ...]]:
+        """The columns of the system's tables that are there, by logical name, in one question."""
+        statement = (
+            "SELECT c.relname, a.attname, format_type(a.atttypid, NULL), a.attnotnull"
+            " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
+            " WHERE n.nspname = %s AND c.relname = ANY(%s) AND c.relkind = ANY('{r,p,v,m,f}')"
+            " ORDER BY a.attnum"
+        )
+        names = [table.table for table in system.tables.values()]
+        found: dict[str, list[Column]] = {}
+        for name, *column in self.query(statement, [schema or self.schema(system), names]):
+            found.setdefault(name, []).append(Column(*column))
+        return {
+            name: tuple(found[table.table])
+            for name, table in system.tables.items()
+            if table.table in found
+        }
 
     def columns(self, system: System, table: Table) -> list[str]:
         """The columns of a table, in their order; empty when there is no such table."""
-        statement = (
-            "SELECT column_name FROM information_schema.columns "
-            "WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position"
-        )
-        found = self.query(statement, [self.schema(system), table.table])
-        return [row[0] for row in found]
+        return [column.name for column in self.shapes(system).get(table.name, ())]
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Within the block every question sees the database as it was at the first."""
         from psycopg import IsolationLevel  # noqa: PLC0415 - an extra
 
-        with self.errors():
+        with self._lock, self.errors():
             self.connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
             with self.connection.transaction():
                 yield
@@ -248,6 +296,10 @@ def array(values: Sequence[str]) -> str:
     return "{" + ",".join(f'"{value}"' for value in escaped) + "}"
 
 
+def _has(columns: Sequence[Column], name: str) -> bool:
+    return any(column.name == name for column in columns)
+
+
 def _driver() -> ModuleType:
     try:
         import psycopg  # noqa: PLC0415 - an extra
@@ -257,6 +309,26 @@ def _driver() -> ModuleType:
             "pip install 'pytest-release[packages]'"
         ) from None
     return psycopg
+
+
+def _address(given: str) -> Mapping[str, Any]:
+    """The parts of a DSN.
+
+    Raises:
+        TargetError: It is none, or one that the driver would understand in a dangerous way.
+    """
+    psycopg = _driver()
+    if not given.strip():
+        raise TargetError(f"postgres: services.postgres.dsn is missing: {ADDRESS}")
+    try:
+        address: Mapping[str, Any] = psycopg.conninfo.conninfo_to_dict(given)
+    except psycopg.Error:
+        raise TargetError(f"postgres: services.postgres.dsn is no address: {ADDRESS}") from None
+    if "@" in str(address.get("host", "")):  # else a part of the password is shown as the host
+        raise TargetError(
+            "postgres: services.postgres.dsn has an @ too many: in a user or password write it %40"
+        )
+    return address
 
 
 def _place(address: Mapping[str, Any]) -> str:
@@ -274,10 +346,3 @@ def _session(read_only: bool, statement_timeout_s: float) -> str:
     return " ".join(
         f"-c {name}={value.replace(' ', chr(92) + ' ')}" for name, value in settings.items()
     )
-
-
-def _words(error: Exception) -> str:
-    """What the server said, or why there is none, in one line; the driver repeats no password."""
-    primary = getattr(getattr(error, "diag", None), "message_primary", None)
-    first = str(primary or error).strip().partition("\n")[0] or type(error).__name__
-    return one_line(PREAMBLE.sub("", first))
