@@ -155,11 +155,11 @@ def _compared(
     chosen = ours.chosen
     expected = _by_key(chosen, ours.lines(names))
     deployed = _by_key(chosen, theirs.lines(chosen, names))
-    for key in expected.keys() - deployed.keys():
+    for key in sorted(expected.keys() - deployed.keys(), key=str):
         yield Difference(_shown_key(chosen, key), "missing")
-    for key in deployed.keys() - expected.keys():
+    for key in sorted(deployed.keys() - expected.keys(), key=str):
         yield Difference(_shown_key(chosen, key), "extra")
-    unequal = [key for key in expected.keys() & deployed if expected[key] != deployed[key]]
+    unequal = [key for key in expected if key in deployed and expected[key] != deployed[key]]
     for key in _really(unequal, expected, deployed, chosen, theirs):
         yield Difference(
             _shown_key(chosen, key),

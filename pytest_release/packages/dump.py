@@ -66,29 +66,19 @@ class Rows(Iterator[bytes]):
         self._ended = False
 
     def __next__(self) -> bytes:
-        block = self._next()
-        self._dump.line += block.count(b"\n")
-        return block
+        lines = next(self.lines(), None)
+        if lines is None:
+            raise StopIteration
+        lines.append(b"")
+        return b"\n".join(lines)
 
     def lines(self) -> Iterator[list[bytes]]:
         """The same as lists of lines, without their LF."""
         while not self._ended:
-            try:
-                lines = self._next().split(b"\n")
-            except StopIteration:
-                return
-            lines.pop()
-            self._dump.line += len(lines)
-            yield lines
-
-    def _next(self) -> bytes:
-        while not self._ended:
-            block, self._ended = self._dump.lines(self._copy)
-            if self._ended:
-                self._dump.line += 1
-            if block:
-                return block
-        raise StopIteration
+            lines, self._ended = self._dump.lines(self._copy)
+            self._dump.line += len(lines) + self._ended
+            if lines:
+                yield lines
 
 
 def read_dump(
@@ -115,7 +105,6 @@ class _Dump:
     def __init__(self, blocks: Iterator[bytes], member: str, limit: int) -> None:
         self._blocks, self._member, self._limit = blocks, member, limit
         self._rest = b""
-        self._ended = False
         self.line = 1
 
     def copies(self) -> Iterator[tuple[CopyBlock, Rows]]:
@@ -126,23 +115,18 @@ class _Dump:
                 for _ in rows:
                     pass
 
-    def _more(self) -> bool:
-        """Add a block to the rest; False at the end of the file."""
-        block = next(self._blocks, b"")
-        self._ended = not block
-        self._rest = self._rest + block if self._rest else block
-        return not self._ended
-
     def _statement(self) -> str | None:
         """The next line outside of the data; None at the end."""
         while (end := self._rest.find(b"\n")) < 0:
             if len(self._rest) > STATEMENT:
                 self._refuse("line-too-long", f"is longer than {STATEMENT} bytes")
-            if not self._more():
-                if not self._rest:
-                    return None
-                end = len(self._rest)
-                break
+            if block := next(self._blocks, b""):
+                self._rest += block
+                continue
+            if not self._rest:
+                return None
+            end = len(self._rest)
+            break
         line, self._rest = self._rest[:end], self._rest[end + 1 :]
         self.line += 1
         try:
@@ -169,31 +153,32 @@ class _Dump:
         schema = _name(match["schema"]) if match["schema"] else ""
         return CopyBlock(schema, _name(match["table"]), columns, self.line - 1)
 
-    def lines(self, copy: CopyBlock) -> tuple[bytes, bool]:
-        r"""Whole lines of the rest, up to ``\.``, and whether that was there."""
+    def lines(self, copy: CopyBlock) -> tuple[list[bytes], bool]:
+        r"""The next lines of data, up to ``\.``, and whether that was there."""
         rest = self._rest
-        if (at := _end_mark(rest)) >= 0:
-            self._rest = rest[at + len(END) + 1 :]
-            return rest[:at], True
-        if self._ended:
-            if rest == END:  # the file's last line has no line feed
-                self._rest = b""
-                return b"", True
-            if b"\n" not in rest:
-                message = f"ends within the data of {shown(copy.table)!r}, without its \\."
-                self._refuse("truncated-dump", message, rest)
-        size = rest.rfind(b"\n") + 1
-        self._rest = rest[size:]
+        if b"\n" in rest:
+            lines, escaped = rest.split(b"\n"), b"\\" in rest
+        elif block := next(self._blocks, b""):
+            lines, escaped = block.split(b"\n"), b"\\" in block or b"\\" in rest
+            lines[0] = rest + lines[0]
+        elif rest == END:  # the file's last line has no line feed
+            self._rest = b""
+            return [], True
+        else:
+            message = f"ends within the data of {shown(copy.table)!r}, without its \\."
+            self._refuse("truncated-dump", message, rest)
+        self._rest = lines.pop()
+        if escaped and END in lines:  # a search for one byte first: it is much faster
+            at = lines.index(END)
+            self._rest = b"\n".join([*lines[at + 1 :], self._rest])
+            return lines[:at], True
         if len(self._rest) > self._limit:
-            self._refuse("line-too-long", f"is longer than {self._limit} bytes", lines=rest[:size])
-        if not self._more() and not size:
-            return self.lines(copy)
-        return rest[:size], False
+            message = f"is longer than {self._limit} bytes"
+            self._refuse("line-too-long", message, back=-len(lines))
+        return lines, False
 
-    def _refuse(
-        self, code: str, message: str, received: bytes = b"", *, back: int = 0, lines: bytes = b""
-    ) -> NoReturn:
-        number = self.line - back + lines.count(b"\n")
+    def _refuse(self, code: str, message: str, received: bytes = b"", *, back: int = 0) -> NoReturn:
+        number = self.line - back
         flaw = Flaw(
             Aspect.TABLES,
             code,
@@ -202,16 +187,6 @@ class _Dump:
             received=shown(received),
         )
         raise ContentError(flaw)
-
-
-def _end_mark(data: bytes) -> int:
-    r"""Where the line ``\.`` starts; -1 when there is none with its line feed."""
-    if b"\\" not in data:  # a search for one byte is much faster than one for two
-        return -1
-    if data.startswith(END + b"\n"):
-        return 0
-    at = data.find(b"\n" + END + b"\n")
-    return at + 1 if at >= 0 else -1
 
 
 def _name(identifier: str) -> str:

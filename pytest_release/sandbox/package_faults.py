@@ -16,7 +16,7 @@ from pathlib import Path
 
 OTHER = "5f7d8a4e-0c1b-4f7e-8a3d-2b6c9e1f0d22"
 MANIFEST = "manifest.json"
-GIGABYTE = 1 << 30
+BOMB = 1 << 28  # bytes
 FIRST_FACE = re.compile(rb"\[\s*\{[^}]*\},")
 ROWS = re.compile(rb"(?<=FROM stdin;\n).*(?=\\\.\n)", re.DOTALL)
 
@@ -164,14 +164,14 @@ linked = added("{a}/passwd", link="/etc/passwd")
 
 
 def bomb(path: Path) -> None:
-    """A member of a gigabyte of zeros."""
+    """A member of 256 MiB of zeros."""
     content = gzip.decompress(path.read_bytes()).rstrip(b"\0")
     content += bytes(-len(content) % 512)
     entry = tarfile.TarInfo(_names(path, "{a}/{a}.mov"))
-    entry.size = GIGABYTE
+    entry.size = BOMB
     with gzip.open(path, "wb", 1) as stream:
         stream.write(content + entry.tobuf())
-        for _ in range(GIGABYTE >> 20):
+        for _ in range(BOMB >> 20):
             stream.write(bytes(1 << 20))
         stream.write(bytes(1024))
 

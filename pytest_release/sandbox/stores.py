@@ -41,7 +41,8 @@ class Stores:
         system: Describes what a package holds; its tables must be those of momentry.
 
     Attributes:
-        services: As an environment names them.
+        folder: Of all files.
+        dsn: Of the database with what is deployed.
         packages: The package of each UUID.
 
     Raises:
@@ -56,6 +57,8 @@ class Stores:
                 f"tables: {', '.join(unknown)}; use --base-url with a deployment of your own"
             )
         self._postgres = EmbeddedPostgres()
+        self.folder = self._postgres.folder
+        self.dsn = make_conninfo(self._postgres.dsn, dbname=DEPLOYED)
         try:
             self.packages = self._furnish()
         except (psycopg.Error, PackageError, TargetError, OSError) as error:
@@ -66,22 +69,16 @@ class Stores:
             raise
 
     @property
-    def dsn(self) -> str:
-        """Of the database with what is deployed."""
-        return make_conninfo(self._postgres.dsn, dbname=DEPLOYED)
-
-    @property
     def output(self) -> Path:
         """Folder of the deployed files."""
-        return self._postgres.folder / "output"
+        return self.folder / "output"
 
     @property
     def services(self) -> Mapping[str, Mapping[str, Any]]:
         """As an environment names them."""
-        packages = self._postgres.folder / "packages"
         return {
             "postgres": {"dsn": self.dsn, "schema": SCHEMA},
-            "files": {"output": str(self.output), "packages": str(packages)},
+            "files": {"output": str(self.output), "packages": str(self.folder / "packages")},
         }
 
     def stop(self) -> None:
@@ -98,7 +95,7 @@ class Stores:
                 connection.execute(statement.format(**names))
 
     def _furnish(self) -> dict[str, Path]:
-        folder = self._postgres.folder
+        folder = self.folder
         workshop = make_conninfo(self._postgres.dsn, dbname=WORKSHOP)
         for name in ("workshop", "output", "packages"):
             (folder / name).mkdir()
@@ -119,7 +116,7 @@ class Stores:
             connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
 
     def _package(self, uuid: str, seed: int, workshop: str) -> Path:
-        folder = self._postgres.folder
+        folder = self.folder
         material = make_material(uuid, seed)
         load(material, workshop)
         write_files(folder / "workshop" / uuid, material)

@@ -21,6 +21,7 @@ def test_x(momentry_url: str) -> None:
     """Counts."""
     from pathlib import Path
     from pytest_release.config.systems import load_system
+
     s = load_system(Path("fixtures"), "momentry", {})
     with Database.connect({"dsn": momentry_url}) as database:
         print(database.uuids(s), database.counts(s, ["0b9c1f6e-58a3-4d6e-9a57-3f2d6c0f9a11"]))

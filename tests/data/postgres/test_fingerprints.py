@@ -33,7 +33,9 @@ CREATE = """
     )
 """
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
-AWKWARD = TEXT | st.sampled_from(["\\N", "\\.", "\\", "a\tb\nc\rd\be\ff\vg\\h", "", "''", "\x7f\x01"])
+AWKWARD = TEXT | st.sampled_from(
+    ["\\N", "\\.", "\\", "a\tb\nc\rd\be\ff\vg\\h", "", "''", "\x7f\x01"]
+)
 NUMBER = st.floats(width=32) | st.sampled_from([0.1, -0.0, 1e30, 1e-30])
 
 
@@ -80,7 +82,13 @@ def test_every_type_is_spelled_as_copy_spells_it(
     values = [
         *(key, "me", text, char[:6], varchar, flag, whole, whole * 1000, whole**3, real, double),
         *(double if abs(double) < 1e300 else 1, moment, moment, moment, moment, span),
-        *("0b9c1f6e-58a3-4d6e-9a57-3f2d6c0f9a11", '{"a": "\\t\\\\"}', '{"a": "\\n\\\\"}', rest, data),
+        *(
+            "0b9c1f6e-58a3-4d6e-9a57-3f2d6c0f9a11",
+            '{"a": "\\t\\\\"}',
+            '{"a": "\\n\\\\"}',
+            rest,
+            data,
+        ),
         *(str([0.0 if n != n else n for n in finite]), "sad\\"),
     ]
     if null:

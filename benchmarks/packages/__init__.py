@@ -1,0 +1,1 @@
+"""Benchmarks of release packages: ratios against named peers in one run."""
