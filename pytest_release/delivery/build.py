@@ -183,7 +183,7 @@ def _manifest(parts: list[Part], tables: Mapping[str, Dumped]) -> Part:
 
 def _archive(stream: IO[bytes], uuid: str, parts: list[Part], epoch: int) -> None:
     with (
-        igzip.IGzipFile("", "wb", LEVEL, stream, mtime=epoch) as packed,
+        igzip.IGzipFile("", "wb", LEVEL, stream, mtime=epoch) as packed,  # type: ignore[no-untyped-call]
         tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as archive,
     ):
         for part in parts:

@@ -1,246 +1,181 @@
 """Which rows of a table differ between its package and the database, and in what.
 
 1. Both sides sort their rows into buckets by the digest of their key, and sum up each bucket.
-2. Of the buckets that differ a few at a time are read in full, on both sides, and compared by key.
-3. Texts that differ and are one value (``0.10`` and ``0.1``) are told apart from others by the
-   database's own types, and do not count.
+2. Of the buckets that differ, the package's rows are looked up in the database, as values of its
+   types: a row is there, is there with other values, or is missing. Another spelling of a value
+   (``0.10``, another offset of a time) is no difference.
+3. What the database has more of such a bucket, by its keys, is extra.
 
-So the rows that differ are found without sending the others; it ends with the first few.
+So the rows that differ are found without sending the others. It ends with the first `ENOUGH`, and
+never holds more than `HELD` keys, whatever the size of the table.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from hashlib import sha256
-from itertools import islice
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from pytest_release.config.system import System
-from pytest_release.errors import TargetError
 from pytest_release.hostile import one_line
-from pytest_release.packages.copy_text import read_fields, row_digest
-from pytest_release.packages.rows import copy_rows
+from pytest_release.gates._row_source import PackageRows, Row
+from pytest_release.packages.copy_text import read_fields
 from pytest_release.redaction import MASK
-from pytest_release.targets.fingerprints import BUCKET, Fingerprint, Fingerprints, Selection
+from pytest_release.targets.fingerprints import Fingerprint, Selection, buckets
+from pytest_release.targets.pg_rows import Match, Texts, keys, match, texts
+from pytest_release.targets.postgres import Database
 
-SHOWN = 5  # rows that a finding names
-FIRST, FURTHER = 8, 512  # buckets that are read at a time
-MOST_ROWS = 50_000  # rows of one side that are held at a time
+ENOUGH = 100  # rows that differ, after which nothing more is looked for
+SHOWN = 10  # of them that are shown
 SHOWN_TEXT = 60  # characters of a value
+SHOWN_KEY = 100  # characters of a key's value
+HELD = 200_000  # keys of one side that are held at a time
+TOGETHER = 500  # rows that are looked up at a time
+TOGETHER_BYTES = 1024 * 1024
 
-Fields = dict[str, str | None]
 
-
-@dataclass(frozen=True)
-class Difference:
-    """One row.
+@dataclass
+class Differences:
+    """The rows that differ, as far as they were looked for.
 
     Attributes:
-        key: As people read it: ``face_id b1-f00001``.
-        what: ``missing``, ``extra`` or ``changed``.
-        columns: Of a changed row, with the package's and the deployed text, masked where secret.
+        changed: The package's rows that the database has with other values, and their columns.
+        refused: The package's rows with a text that no column of the database takes, and why.
+        missing: The package's rows that the database has not.
+        extra: Keys of the database's rows that the package has not.
+        respelled: Rows that are the same, and that the package spells in another way.
+        all: There are no others.
     """
 
-    key: str
-    what: str
-    columns: tuple[tuple[str, str, str], ...] = ()
+    changed: list[tuple[Texts, Texts, tuple[int, ...]]] = field(default_factory=list)
+    refused: list[tuple[Texts, str]] = field(default_factory=list)
+    missing: list[Texts] = field(default_factory=list)
+    extra: list[Texts] = field(default_factory=list)
+    respelled: int = 0
+    all: bool = True
 
-    def __str__(self) -> str:
-        if self.what != "changed":
-            return f"{self.key}: {self.what}"
-        shown = ", ".join(
-            f"{name} {theirs} instead of {ours}" for name, ours, theirs in self.columns
-        )
-        return f"{self.key}: {shown}"
+    def __len__(self) -> int:
+        return len(self.changed) + len(self.refused) + len(self.missing) + len(self.extra)
 
 
-class PackageRows:
-    """The rows of one table in a package, as they are compared.
-
-    Args:
-        path: Of the archive.
-        sha256: Of its bytes when it was verified.
-        system: Whose package it is.
-        chosen: The table, its columns, and the keys that are left out.
-    """
-
-    def __init__(self, path: Path, sha256: str, system: System, chosen: Selection) -> None:
-        self._path = path
-        self._sha256 = sha256
-        self._system = system
-        self.chosen = chosen
-
-    def rows(self) -> Iterator[tuple[bytes, bytes]]:
-        """Each row's key and its line, of the compared columns only."""
-        table, columns = self.chosen.table, self.chosen.columns
-        without = {key.encode() for key in self.chosen.without}
-        for _, copy, blocks in copy_rows(
-            self._path, self._system, [table.name], sha256=self._sha256
-        ):
-            key = [copy.columns.index(name) for name in table.key]
-            kept = [copy.columns.index(name) for name in columns]
-            whole = kept == list(range(len(copy.columns)))
-            for block in blocks:
-                for line in block.splitlines():
-                    fields = line.split(b"\t")
-                    name = b"\t".join([fields[i] for i in key])
-                    if name not in without:
-                        shown = line if whole else b"\t".join([fields[i] for i in kept])
-                        yield name, shown
-
-    def fingerprint(self) -> Fingerprint:
-        """All rows together."""
-        rows = digest = 0
-        for _, line in self.rows():
-            rows += 1
-            digest += row_digest(line)
-        return Fingerprint(rows, digest)
-
-    def buckets(self) -> dict[str, Fingerprint]:
-        """Each bucket of keys that has rows."""
-        sums: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-        for key, line in self.rows():
-            entry = sums[bucket(key)]
-            entry[0] += 1
-            entry[1] += row_digest(line)
-        return {name: Fingerprint(*entry) for name, entry in sums.items()}
-
-    def lines(self, buckets: Iterable[str]) -> Iterator[bytes]:
-        """The rows of some buckets."""
-        wanted = set(buckets)
-        return (line for key, line in self.rows() if bucket(key) in wanted)
-
-
-def bucket(key: bytes) -> str:
-    """The bucket of a key, given as COPY spells it."""
-    return sha256(key).hexdigest()[:BUCKET]
-
-
-def differences(ours: PackageRows, theirs: Fingerprints) -> list[Difference]:
-    """The first few rows that differ; empty when all are the same but for their spelling.
+def differences(ours: PackageRows, database: Database, uuid: str) -> Differences:
+    """Find the rows that differ; none when they only differ in spelling.
 
     Args:
         ours: The package's.
-        theirs: The database's.
+        database: Where the others are.
+        uuid: Of the file.
 
     Raises:
         PackageError: The package cannot be read again.
         TargetError: The database refuses.
     """
-    expected, deployed = ours.buckets(), theirs.buckets(ours.chosen)
-    unequal = sorted(
-        name for name in expected.keys() | deployed if expected.get(name) != deployed.get(name)
-    )
-    found: list[Difference] = []
-    for names in _portions(unequal):
-        found += _compared(ours, theirs, names)
-        if len(found) >= SHOWN:
+    deployed = buckets(database, ours.chosen, uuid)
+    expected = ours.buckets()
+    unequal = [
+        name
+        for name in sorted(expected.keys() | deployed.keys())
+        if expected.get(name) != deployed.get(name)
+    ]
+    found = Differences()
+    for names in _portions(unequal, expected, deployed):
+        _Portion(ours, database, uuid, found).compare(names, deployed)
+        if len(found) >= ENOUGH:
+            found.all = False
             break
-    return found[:SHOWN]
+    return found
 
 
-def _portions(names: Sequence[str]) -> Iterator[Sequence[str]]:
-    yield names[:FIRST]
-    for start in range(FIRST, len(names), FURTHER):
-        yield names[start : start + FURTHER]
+def _portions(
+    names: Sequence[int],
+    expected: Mapping[int, Fingerprint],
+    deployed: Mapping[int, Fingerprint],
+) -> Iterator[frozenset[int]]:
+    """Buckets that are looked into together."""
+    nothing = Fingerprint(0, 0)
+    portion: set[int] = set()
+    size = 0
+    for name in names:
+        rows = max(expected.get(name, nothing).rows, deployed.get(name, nothing).rows)
+        if portion and size + rows > HELD:
+            yield frozenset(portion)
+            portion, size = set(), 0
+        portion.add(name)
+        size += rows
+    if portion:
+        yield frozenset(portion)
 
 
-def _compared(
-    ours: PackageRows, theirs: Fingerprints, names: Sequence[str]
-) -> Iterator[Difference]:
-    if not names:
-        return
-    chosen = ours.chosen
-    expected = _by_key(chosen, ours.lines(names))
-    deployed = _by_key(chosen, theirs.lines(chosen, names))
-    for key in sorted(expected.keys() - deployed.keys(), key=str):
-        yield Difference(_shown_key(chosen, key), "missing")
-    for key in sorted(deployed.keys() - expected.keys(), key=str):
-        yield Difference(_shown_key(chosen, key), "extra")
-    unequal = [key for key in expected if key in deployed and expected[key] != deployed[key]]
-    for key in _really(unequal, expected, deployed, chosen, theirs):
-        yield Difference(
-            _shown_key(chosen, key),
-            "changed",
-            tuple(_columns(chosen, expected[key], deployed[key])),
-        )
+class _Portion:
+    """Some buckets; what is found in them goes to `found`."""
 
+    def __init__(
+        self, ours: PackageRows, database: Database, uuid: str, found: Differences
+    ) -> None:
+        self._ours, self._database, self._uuid, self._found = ours, database, uuid, found
+        self._chosen = ours.chosen
+        self._keys: Counter[int] = Counter()
 
-Key = tuple[str | None, ...]
+    def compare(self, names: frozenset[int], deployed: Mapping[int, Fingerprint]) -> None:
+        for rows in self._batches(names):
+            self._look_up(rows)
+            if len(self._found) >= ENOUGH:
+                return
+        there = sum(deployed[name].rows for name in names if name in deployed)
+        if there != self._keys.total() or len(self._keys) != there:
+            self._find_extra(names)
 
+    def _batches(self, names: frozenset[int]) -> Iterator[list[Row]]:
+        batch: list[Row] = []
+        size = 0
+        for row in self._ours:
+            if row.bucket in names:
+                batch.append(row)
+                size += len(row.line)
+                if len(batch) >= TOGETHER or size >= TOGETHER_BYTES:
+                    yield batch
+                    batch, size = [], 0
+        if batch:
+            yield batch
 
-def _by_key(chosen: Selection, lines: Iterator[bytes]) -> dict[Key, Fields]:
-    """Rows by their key; a key that stands twice gets a number, so that both are there."""
-    rows: dict[Key, Fields] = {}
-    for line in islice(lines, MOST_ROWS):
-        texts = [None if f is None else f.decode(errors="replace") for f in read_fields(line)]
-        fields = dict(zip(chosen.columns, texts, strict=True))
-        key: Key = tuple(fields[name] for name in chosen.table.key)
-        while key in rows:
-            key = (*key, "again")
-        rows[key] = fields
-    return rows
+    def _look_up(self, rows: Sequence[Row]) -> None:
+        asked = [self._ours.texts(row) for row in rows]
+        matches: dict[int, Match] = {}
+        for found in match(self._database, self._chosen, self._uuid, asked):
+            earlier = matches.get(found.place)
+            if earlier is None or earlier.columns:  # of a key that is there twice, the equal one
+                matches[found.place] = found
+        changed = [found for found in matches.values() if found.columns]
+        for found in matches.values():
+            self._keep(found, rows[found.place], asked[found.place])
+        if changed := changed[:ENOUGH]:
+            self._keep_changed(changed, asked)
 
+    def _keep(self, found: Match, row: Row, asked: Texts) -> None:
+        """Keep a row that is not there; one that is, counts for the extra ones."""
+        if found.refused:
+            self._keys[row.key] += 1
+            self._found.refused.append((asked, found.refused))
+            return
+        assert found.key is not None
+        if not found.found:
+            self._found.missing.append(asked)
+            return
+        self._keys[found.key] += 1
+        if not found.columns:
+            self._found.respelled += 1
 
-def _really(
-    keys: Sequence[Key],
-    expected: dict[Key, Fields],
-    deployed: dict[Key, Fields],
-    chosen: Selection,
-    theirs: Fingerprints,
-) -> list[Key]:
-    """Those of the keys whose rows are not the same values in another spelling."""
-    types = theirs.types(chosen.table)
-    really: list[Key] = []
-    for key in keys:
-        pairs = [
-            (types.get(name, "text"), expected[key][name], deployed[key][name])
-            for name in chosen.columns
-            if expected[key][name] != deployed[key][name]
-        ]
-        try:
-            same = all(theirs.same(pairs))
-        except TargetError:  # the package's text is no value of the column's type
-            same = False
-        if not same:
-            really.append(key)
-        if len(really) >= SHOWN:
-            break
-    return really
+    def _keep_changed(self, changed: Sequence[Match], asked: Sequence[Texts]) -> None:
+        shown = changed[: max(0, SHOWN - len(self._found.changed))]
+        theirs = texts(self._database, self._chosen, self._uuid, [asked[m.place] for m in shown])
+        for at, found in enumerate(changed):
+            deployed = theirs.get(at, ()) if at < len(shown) else ()
+            self._found.changed.append((asked[found.place], deployed, found.columns))
 
-
-def _columns(
-    chosen: Selection, expected: Fields, deployed: Fields
-) -> Iterator[tuple[str, str, str]]:
-    for name in chosen.columns:
-        ours, theirs = expected[name], deployed[name]
-        if ours != theirs:
-            secret = name in chosen.table.masked
-            shown = (MASK, MASK) if secret else _shown(ours, theirs)
-            yield name, shown[0], shown[1]
-
-
-def _shown(ours: str | None, theirs: str | None) -> tuple[str, str]:
-    """Two texts, cut around the place where they begin to differ."""
-    if ours is None or theirs is None:
-        return _cut(ours), _cut(theirs)
-    pairs = zip(ours, theirs, strict=False)
-    start = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(ours), len(theirs)))
-    start = 0 if start < SHOWN_TEXT // 2 else start - SHOWN_TEXT // 4
-    before = "…" if start else ""
-    return before + _cut(ours[start:]), before + _cut(theirs[start:])
-
-
-def _cut(text: str | None) -> str:
-    if text is None:
-        return "null"
-    short = text if len(text) <= SHOWN_TEXT else f"{text[:SHOWN_TEXT]}…"
-    return one_line(f"'{short}'")
-
-
-def _shown_key(chosen: Selection, key: Key) -> str:
-    pairs = zip(chosen.table.key, key, strict=False)
-    shown = ((name, MASK if name in chosen.table.masked else one_line(str(v))) for name, v in pairs)
-    return " ".join(f"{name} {value}" for name, value in shown)
+    def _find_extra(self, names: frozenset[int]) -> None:
+        for key, values in keys(self._database, self._chosen, self._uuid, names):
+            if self._keys[key] > 0:
+                self._keys[key] -= 1
+            else:
+                self._found.extra.append(values)
+                if len(self._found) >= ENOUGH:
+                    return

@@ -16,10 +16,8 @@ _BIRTH = '{"solar_date": "1990-01-15", "solar_time": "12:00", "gender": "male"}'
 def list_faults(file: TextIO | None = None) -> None:
     """Print each fault: its name, the gate that must catch it, what it does."""
     rows = [("fault", "gate", "what the sandbox does")]
-    rows += [
-        (fault.name, fault.gate, fault.description)
-        for fault in (*FAULTS.values(), *DATA_FAULTS.values())
-    ]
+    rows += [(fault.name, fault.gate, fault.description) for fault in FAULTS.values()]
+    rows += [(fault.name, fault.gate, fault.description) for fault in DATA_FAULTS.values()]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for name, gate, description in rows:
         print(f"{name:<{widths[0]}}  {gate:<{widths[1]}}  {description}", file=file)

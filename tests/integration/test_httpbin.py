@@ -146,7 +146,8 @@ def test_what_is_wrong_is_found(
 def case(path: str, expect: dict[str, Any], retries: int = 0, **request: Any) -> HttpCase:  # noqa: ANN401
     """A case of the basic gate."""
     asked = Request(**{"method": "GET", "path": path, "timeout_s": 5.0, **request})
-    return HttpCase("basic/a", "basic", "a", Path(__file__), 1, expect, request=asked, retries=retries)
+    place = Path(__file__), 1
+    return HttpCase("basic/a", "basic", "a", *place, expect, request=asked, retries=retries)
 
 
 def test_retries_come_to_an_end(base_url: str, measure: Callable[..., Evidence]) -> None:

@@ -213,7 +213,9 @@ def test_a_certificate_that_is_wrong(
 
 
 def test_a_certificate_of_an_unknown_authority(
-    nginx: Mapping[str, str], patient_hifate: Mapping[str, HttpCase], measure: Callable[..., Evidence]
+    nginx: Mapping[str, str],
+    patient_hifate: Mapping[str, HttpCase],
+    measure: Callable[..., Evidence],
 ) -> None:
     """It is refused without ``verify_tls``; ``verify_tls: false`` is for those who ask for it."""
     refused = measure(patient_hifate[STREAM], nginx["tls passes on"])
@@ -225,7 +227,9 @@ def test_a_certificate_of_an_unknown_authority(
 
 
 def test_tls_with_a_server_that_has_none(
-    nginx: Mapping[str, str], patient_hifate: Mapping[str, HttpCase], measure: Callable[..., Evidence]
+    nginx: Mapping[str, str],
+    patient_hifate: Mapping[str, HttpCase],
+    measure: Callable[..., Evidence],
 ) -> None:
     """``https`` where only HTTP is spoken is a refusal of TLS, not a broken answer."""
     address = nginx["passes on"].replace("http:", "https:")

@@ -47,7 +47,7 @@ def archive(folder: Path, name: str) -> Path:
 
 
 def test_packages_say_which_uuids(tmp_path: Path) -> None:
-    """Without ``--uuid`` a run is about the packages it was given, whatever the environment says."""
+    """Without ``--uuid`` a run is about the packages given, whatever the environment says."""
     given = [archive(tmp_path, "ABC_v20260101.tar"), archive(tmp_path, "XYZ_v20260101.tar.gz")]
 
     asked = wanted(environment(("all",)), SYSTEM, [], given)
@@ -84,7 +84,7 @@ def test_a_uuid_gets_its_package_from_the_environments_folder(tmp_path: Path) ->
     found = find_subjects(place, SYSTEM, Wanted(("ABC", "QQQ")))
     first = find_subjects(place, SYSTEM, Wanted((), {"ABC": given}))
 
-    assert (found.uuids, found.packages.keys()) == (("ABC", "QQQ"), {"ABC"})
+    assert (found.uuids, set(found.packages)) == (("ABC", "QQQ"), {"ABC"})
     assert found.packages["ABC"].path == there
     assert first.packages["ABC"].path == given
 

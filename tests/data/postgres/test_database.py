@@ -20,6 +20,7 @@ def test_a_session_is_read_only(momentry_url: str) -> None:
 def test_x(momentry_url: str) -> None:
     """Counts."""
     from pathlib import Path
+
     from pytest_release.config.systems import load_system
 
     s = load_system(Path("fixtures"), "momentry", {})

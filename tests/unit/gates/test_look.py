@@ -105,7 +105,7 @@ def test_what_cases_share_is_found_out_once(deployments: Deployments) -> None:
         raise TargetError("gone")
 
     for _ in range(2):
-        with pytest.raises(TargetError, match="^gone$"):
+        with pytest.raises(TargetError, match=r"^gone$"):
             deployments.once(("a",), fail)
 
     assert deployments.once(("b",), lambda: 1) == deployments.once(("b",), lambda: 2) == 1
