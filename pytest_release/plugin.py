@@ -80,9 +80,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         help="switch a fault of the sandbox on (repeatable; see: pytest-release sandbox faults)",
     )
+    _add_settings(parser)
+
+
+def _add_settings(parser: pytest.Parser) -> None:
     parser.addini(
         "release_fixtures",
-        "folder with environments/ and cases/ (default: fixtures)",
+        "folder with environments/, cases/ and systems/ (default: fixtures)",
         default="fixtures",
     )
     parser.addini(

@@ -23,7 +23,7 @@ import pytest
 from pytest_release.bundle import Bundle, Sealed
 from pytest_release.config.casebook import Casebook
 from pytest_release.config.environment import Environment, GatePolicy
-from pytest_release.errors import BundleError, EvidenceError, TargetError
+from pytest_release.errors import BundleError, EvidenceError, SandboxError, TargetError
 from pytest_release.evidence import Evidence, from_json
 from pytest_release.ledger import Ledger, Outcome
 from pytest_release.release import Context, Identity, Release, read_identity
@@ -93,9 +93,7 @@ class Session:
     def pytest_sessionstart(self) -> None:
         """Steps 1 and 2; then register what runs tests here, or what speaks with the workers."""
         if self.sandbox is not None:
-            self.sandbox.start()
-            place = self.sandbox.base_url, self.sandbox.services
-            self.environment = at_home(self.environment, *place)
+            self._start(self.sandbox)
         self._identify()
         subjects = self._find_subjects()
         self._stop = bool(self.trouble or self.release.mismatches)
@@ -110,6 +108,13 @@ class Session:
         else:
             self._workers = Workers(self._told(subjects))
             register(self._workers, "release-workers")
+
+    def _start(self, sandbox: Sandbox) -> None:
+        try:
+            sandbox.start()
+        except SandboxError as error:
+            raise pytest.UsageError(str(error)) from None
+        self.environment = at_home(self.environment, sandbox.base_url, sandbox.services)
 
     def _find_subjects(self) -> Subjects:
         system = self.order.casebook.system

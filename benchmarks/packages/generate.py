@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import apsw
-import sqlite_vec  # type: ignore[import-untyped]
+import sqlite_vec
 import zstandard
 from isal import isal_zlib
 

@@ -16,18 +16,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pytest_release.hostile import one_line
 from pytest_release.gates._row_source import PackageRows, Row
-from pytest_release.packages.copy_text import read_fields
-from pytest_release.redaction import MASK
-from pytest_release.targets.fingerprints import Fingerprint, Selection, buckets
+from pytest_release.packages.copy_text import row_digest
+from pytest_release.targets.fingerprints import Fingerprint, buckets
 from pytest_release.targets.pg_rows import Match, Texts, keys, match, texts
 from pytest_release.targets.postgres import Database
 
 ENOUGH = 100  # rows that differ, after which nothing more is looked for
 SHOWN = 10  # of them that are shown
-SHOWN_TEXT = 60  # characters of a value
-SHOWN_KEY = 100  # characters of a key's value
 HELD = 200_000  # keys of one side that are held at a time
 TOGETHER = 500  # rows that are looked up at a time
 TOGETHER_BYTES = 1024 * 1024
@@ -114,8 +110,10 @@ class _Portion:
         self._ours, self._database, self._uuid, self._found = ours, database, uuid, found
         self._chosen = ours.chosen
         self._keys: Counter[int] = Counter()
+        self._again: dict[int, Texts] = {}  # rows whose key the package has once more
 
     def compare(self, names: frozenset[int], deployed: Mapping[int, Fingerprint]) -> None:
+        """Look into these buckets, until enough is found."""
         for rows in self._batches(names):
             self._look_up(rows)
             if len(self._found) >= ENOUGH:
@@ -152,16 +150,16 @@ class _Portion:
 
     def _keep(self, found: Match, row: Row, asked: Texts) -> None:
         """Keep a row that is not there; one that is, counts for the extra ones."""
-        if found.refused:
-            self._keys[row.key] += 1
-            self._found.refused.append((asked, found.refused))
-            return
-        assert found.key is not None
-        if not found.found:
+        if not found.refused and not found.found:
             self._found.missing.append(asked)
             return
-        self._keys[found.key] += 1
-        if not found.columns:
+        key = row.key if found.key is None else found.key
+        self._keys[key] += 1
+        if self._keys[key] > 1 and len(self._again) < ENOUGH:
+            self._again[key] = asked
+        if found.refused:
+            self._found.refused.append((asked, found.refused))
+        elif not found.columns and found.row != row_digest(row.line):
             self._found.respelled += 1
 
     def _keep_changed(self, changed: Sequence[Match], asked: Sequence[Texts]) -> None:
@@ -179,3 +177,4 @@ class _Portion:
                 self._found.extra.append(values)
                 if len(self._found) >= ENOUGH:
                     return
+        self._found.missing += [asked for key, asked in self._again.items() if self._keys[key] > 0]

@@ -1,35 +1,27 @@
-"""A table holds what its package holds: the same number of rows, and the same rows.
+"""The package's rows are what is deployed: table by table, counted in every way, then compared.
 
-Up to four ways of counting stand side by side: the package, PostgreSQL, the deployed SQLite file
-and the API. One question counts every table of every UUID of the run.
+- Up to four ways of counting stand side by side: package, PostgreSQL, SQLite, API.
+- What a count does not show is found by fingerprints: the sum of the digests of all rows, from the
+  package's lines and computed in the database. Where they differ, the rows that do are looked for.
+- A package that was not read to its end, or whose table is flawed, is no measure of anything.
+- Counts and fingerprints of all UUIDs of a run come from the same few questions.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
+from functools import cached_property
 
-from psycopg import sql
-
-from pytest_release.config.cases import DataCase, Request
+from pytest_release.config.cases import DataCase
 from pytest_release.config.environment import GatePolicy
-from pytest_release.config.system import Table
 from pytest_release.deployments import Deployments
-from pytest_release.evidence import Attachment, Evidence, Finding
-from pytest_release.gates._answer import MissingPathError, lookup
-from pytest_release.gates._differences import PackageRows, differences
-from pytest_release.hostile import one_line
-from pytest_release.packages.contents import Aspect, Package
-from pytest_release.packages.vector_file import read_vector_tables
-from pytest_release.redaction import reveal
-from pytest_release.targets.fingerprints import Fingerprint, Fingerprints, Selection
-
-WAYS = ("package", "postgres", "sqlite", "api")
-UNSURE = (Aspect.TABLES, Aspect.VECTORS, Aspect.ARCHIVE)  # flaws that make a count worth nothing
-API_BYTES = 1024 * 1024
-
-Counts = dict[str, int | None]
+from pytest_release.evidence import Attachment, Evidence, Finding, Severity
+from pytest_release.gates._differences import differences
+from pytest_release.gates._row_shown import described
+from pytest_release.gates._row_source import PackageRows
+from pytest_release.gates._row_ways import Count, Ways
+from pytest_release.packages.contents import TableContents
+from pytest_release.targets.fingerprints import Fingerprint, Selection, fingerprints, select
 
 
 def measure(case: DataCase, policy: GatePolicy, deployments: Deployments) -> Evidence:  # noqa: ARG001
@@ -42,7 +34,7 @@ def measure(case: DataCase, policy: GatePolicy, deployments: Deployments) -> Evi
 
     Raises:
         PackageError: The package cannot be read.
-        TargetError: The database or the API cannot be asked.
+        TargetError: The database cannot be asked.
     """
     look = _Look(case, deployments)
     findings = tuple(look.findings())
@@ -57,196 +49,201 @@ class _Look:
         self.case = case
         self.uuid = case.uuid
         self.deployments = deployments
-        self.system = deployments.system
-        self.table: Table = self.system.tables[case.table]
-        self.counts: Counts = {}
+        self.ways = Ways(case, deployments)
+        self.table = self.ways.table
+        self.counts: list[Count] = []
+        self.contents: TableContents | None = None
+        self.content = "not compared"
 
     def findings(self) -> Iterator[Finding]:
         """Everything wrong with the table."""
-        ways = self.case.expect.get("ways", WAYS)
-        deployed = self._deployed()
-        if deployed is None:
-            schema = self.deployments.database.schema(self.system)
-            message = f"there is no table {schema}.{self.table.table} in the database"
-            yield Finding("row_count.missing-table", message, expected=self.table.table)
-            return
-        self.counts["postgres"] = deployed
-        package = None
-        if "package" in ways:
-            package = self.deployments.package(self.uuid)
-            yield from self._from_package(package)
-        if "sqlite" in ways:
-            yield from self._from_sqlite()
-        if "api" in ways and "api" in self.case.expect:
-            yield from self._from_api()
+        self._count()
+        yield from (count.problem for count in self.counts if count.problem)
         yield from self._unequal()
-        yield from self._bounds(deployed)
-        yield from self._foreign()
-        if package is not None and self.case.expect.get("content", True):
-            yield from self._content(package)
+        yield from self._bounds()
+        if self.ways.wanted("postgres"):
+            yield from self._foreign()
+        if self.case.expect.get("content", True):
+            yield from self._content()
+
+    def _count(self) -> None:
+        if self.ways.wanted("package"):
+            count, self.contents = self.ways.package()
+            self.counts.append(count)
+        if self.ways.wanted("postgres"):
+            self.counts.append(self.ways.postgres())
+        if self.ways.wanted("sqlite"):
+            self.counts += self.ways.sqlite()
+        if self.ways.wanted("api"):
+            self.counts += self.ways.api()
+
+    def _of(self, way: str) -> int | None:
+        return next((count.rows for count in self.counts if count.way == way), None)
+
+    @property
+    def _merged(self) -> int:
+        """Rows of the package that rightly stand nowhere, since they became part of others."""
+        return self._left_out.rows if self.contents else 0
+
+    def _expected(self, way: str) -> tuple[int, str] | None:
+        """What a way of counting should give, and who says so."""
+        packaged = self._of("package")
+        if self.contents is not None and packaged is not None:
+            expected, source = packaged - self._merged, "the package"
+            if way == "sqlite":
+                expected -= max(self.contents.nulls.values(), default=0)
+            return expected, source
+        deployed = self._of("postgres")
+        if deployed is None or way == "postgres":
+            return None
+        if way == "sqlite" and (vectors := self.ways.vectors()) is not None:
+            deployed = vectors
+        return deployed, "PostgreSQL"
+
+    def _unequal(self) -> Iterator[Finding]:
+        for count in self.counts:
+            said = self._expected(count.way)
+            if count.rows is None or said is None or count.way == "package":
+                continue
+            expected, source = said
+            if count.rows == expected:
+                continue
+            merged = self._merged
+            known = f"{expected + merged} less {merged} merged" if merged else f"{expected}"
+            by = f"{self.table.name} by {count.way}" if count.way != "postgres" else ""
+            wrong = "too many" if count.rows > expected else "missing"
+            message = (
+                f"{by or self.table.table} has {count.rows} rows of {self.uuid}, "
+                f"{source} has {known}: {abs(count.rows - expected)} {wrong}"
+            )
+            yield Finding(
+                "row_count.rows", message, expected=str(expected), received=str(count.rows)
+            )
+
+    def _bounds(self) -> Iterator[Finding]:
+        deployed = [c for c in self.counts if c.way != "package" and c.rows is not None]
+        if not deployed:
+            return
+        rows = deployed[0].rows
+        assert rows is not None
+        least, most = self.case.expect.get("min", 1), self.case.expect.get("max", rows)
+        if least <= rows <= most:
+            return
+        bound = f"at least {least}" if rows < least else f"at most {most}"
+        message = f"{self.table.table} has {rows} rows of {self.uuid}, expected {bound}"
+        code = "row_count.bounds" if rows else "row_count.empty"
+        yield Finding(code, message, expected=bound, received=str(rows))
+
+    def _foreign(self) -> Iterator[Finding]:
+        own = self.deployments.database.schema(self.ways.system)
+        for schema in self.ways.system.foreign_schemas:
+            if schema == own:
+                continue
+            count = self.ways.postgres(schema)
+            if count.rows:
+                message = (
+                    f"{count.where} has {count.rows} rows of {self.uuid}, "
+                    f"which belongs to the schema {own} alone"
+                )
+                received = str(count.rows)
+                yield Finding("row_count.foreign-schema", message, expected="0", received=received)
+
+    def _content(self) -> Iterator[Finding]:
+        """The rows themselves, where both the package's and the database's are known."""
+        contents, deployed = self.contents, self._of("postgres")
+        if contents is None or deployed is None:
+            return
+        there = {column.name for column in self.ways.shape()}
+        if lacking := [name for name in contents.columns if name not in there]:
+            message = f"{self.table.table} has no column {', '.join(map(repr, lacking))}"
+            yield Finding("row_count.columns", message, expected=", ".join(contents.columns))
+            return
+        merged = self._left_out
+        expected = Fingerprint(contents.rows - merged.rows, contents.fingerprint - merged.digest)
+        if self._fingerprint() == expected:
+            self.content = f"the same in {self._compared()}"
+            return
+        yield self._differs()
+
+    def _differs(self) -> Finding:
+        """The rows that differ; a note when they only do so in spelling."""
+        found = differences(self._rows(), self.deployments.database, self.uuid)
+        name = self.table.table
+        if found:
+            self.content = described(found, self._chosen)
+            message = f"{name} holds other rows than the package: {self.content}"
+            return Finding("row_count.content", message, expected="the package's rows")
+        if found.respelled and self._of("postgres") == self._of("package"):
+            self.content = (
+                f"the same in {self._compared()}, {found.respelled:,} rows spelled otherwise"
+            )
+            message = (
+                f"the package spells {found.respelled} rows of {name} otherwise than PostgreSQL "
+                "does; their values are the same"
+            )
+            return Finding("row_count.respelled", message, Severity.NOTE)
+        self.content = "changing"
+        message = (
+            f"{name} has another fingerprint than the package, and no single row differs: "
+            "something writes to it, or a key stands there more than once; run again"
+        )
+        return Finding("row_count.content", message, expected="the package's rows")
+
+    @property
+    def _names(self) -> list[str]:
+        """The columns that are compared, in the package's order."""
+        columns = self.contents.columns if self.contents else ()
+        return [name for name in columns if name not in self.table.rewritten]
+
+    @property
+    def _chosen(self) -> Selection:
+        deployments, ways = self.deployments, self.ways
+        return select(deployments.database, ways.system, self.table, ways.shape(), self._names)
+
+    def _rows(self) -> PackageRows:
+        package = self.deployments.package(self.uuid)
+        people = self.ways.system.identities
+        merged = [key.encode() for key in self.ways.merged()]
+        owner = people.id if people and merged else ""
+        path, sha256 = package.path, package.sha256
+        return PackageRows(path, sha256, self.ways.system, self._chosen, merged, owner)
+
+    @cached_property
+    def _left_out(self) -> Fingerprint:
+        """Rows of the package that rightly stand nowhere: they became part of others."""
+        if not self._of("postgres") or not self.ways.merged():
+            return Fingerprint(0, 0)
+        there = {column.name for column in self.ways.shape()}
+        if not there.issuperset((*self._names, *self.table.key)):
+            return Fingerprint(0, 0)
+        return self._rows().left_out()
+
+    def _fingerprint(self) -> Fingerprint:
+        """The database's; of all UUIDs at once where the package's columns are the table's."""
+        database, chosen = self.deployments.database, self._chosen
+        whole = [c.name for c in self.ways.shape() if c.name not in self.table.rewritten]
+        if self._names == whole:
+            rows = {u: n for u, n in self.ways.rows().items() if self.deployments.has_package(u)}
+            key: tuple[str, ...] = ("fingerprints", self.table.name)
+        else:
+            rows = {self.uuid: self._of("postgres") or 0}
+            key = ("fingerprints", self.table.name, self.uuid)
+        return self.deployments.once(key, lambda: fingerprints(database, chosen, rows))[self.uuid]
+
+    def _compared(self) -> str:
+        rewritten = sorted(self.table.rewritten)
+        without = f" (without {', '.join(rewritten)})" if rewritten else ""
+        return f"{len(self._names)} columns{without}"
 
     def shown(self) -> str:
         """The counts side by side."""
-        head = f"{self.table.name} of {self.uuid}"
-        lines = [f"{way:<10}{'?' if n is None else n:>12}" for way, n in self.counts.items()]
-        merged = len(self._merged)
-        lines += [f"{'merged':<10}{merged:>12}  into identities that were there"] * bool(merged)
-        return "\n".join([head, *lines])
-
-    def _deployed(self) -> int | None:
-        counts = self.deployments.once(
-            ("counts",),
-            lambda: self.deployments.database.counts(self.system, self.deployments.uuids),
-        )
-        return counts[self.uuid][self.table.name]
-
-    @property
-    def _merged(self) -> tuple[str, ...]:
-        """Keys of the package's identities that became part of others."""
-        people = self.system.identities
-        if people is None or people.merges is None or people.table != self.table.name:
-            return ()
-        return self.deployments.once(
-            ("merged", self.uuid), lambda: merged_identities(self.deployments, self.uuid)
-        )
-
-    def _from_package(self, package: Package) -> Iterator[Finding]:
-        contents = package.tables.get(self.table.name)
-        flaws = [flaw for flaw in package.flaws if flaw.aspect in UNSURE]
-        flaws = [f for f in flaws if f.aspect is Aspect.ARCHIVE or f.member == self.table.file]
-        if contents is None or flaws or not package.complete:
-            reason = flaws[0].message if flaws else f"{self.table.file} was not read"
-            message = f"the package's count of {self.table.name} is worth nothing: {reason}"
-            self.counts["package"] = None
-            yield Finding("row_count.package", message)
-            return
-        self.counts["package"] = contents.rows
-
-    def _from_sqlite(self) -> Iterator[Finding]:
-        layout = self.system.package
-        vectors = layout.vector_tables if layout else ()
-        names = [vector.name for vector in vectors if vector.table == self.table.name]
-        output = self.deployments.environment.services.get("files", {}).get("output")
-        if not names or not output or layout is None or layout.sqlite is None:
-            return
-        file = Path(reveal(output)) / self.uuid / layout.sqlite.replace("{uuid}", self.uuid)
-        found = self.deployments.once(
-            ("sqlite", self.uuid), lambda: read_vector_tables(file, layout)
-        )
-        for name in names:
-            self.counts["sqlite"] = found.tables[name].rows if name in found.tables else None
-        if self.counts["sqlite"] is None:
-            reason = "; ".join(flaw.message for flaw in found.flaws) or f"no table {names[0]}"
-            message = f"{file.name} does not count {self.table.name}: {reason}"
-            yield Finding("row_count.sqlite", one_line(message))
-
-    def _from_api(self) -> Iterator[Finding]:
-        asked: Mapping[str, str] = self.case.expect["api"]
-        path = asked["path"].replace("{uuid}", self.uuid)
-        request = Request(method="GET", path=path, max_bytes=API_BYTES)
-        exchange = self.deployments.http.send(request)
-        problem = exchange.broken or (f"status {exchange.status}" if exchange.status != 200 else "")
-        value = None
-        try:
-            value = lookup(json.loads(exchange.body), asked["value"])
-        except MissingPathError as error:
-            problem = problem or f"{asked['value']} is missing: {error}"
-        except (ValueError, RecursionError):
-            problem = problem or "the answer is not JSON"
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if not problem and not whole:
-            problem = f"{asked['value']} is {json.dumps(value)[:100]}, expected a whole number"
-        self.counts["api"] = value if whole and not problem else None
-        if problem:
-            message = f"GET {path} does not count {self.table.name}: {one_line(problem)}"
-            yield Finding("row_count.api", message)
-
-    def _unequal(self) -> Iterator[Finding]:
-        expected = self.counts.get("package")
-        if expected is not None:
-            expected -= len(self._merged)
-            source = "the package"
-        else:
-            expected, source = self.counts["postgres"], "PostgreSQL"
-        assert expected is not None
-        for way, count in self.counts.items():
-            less_merged = way == "package"
-            if count is None or less_merged or count == expected:
-                continue
-            merged = f" less {len(self._merged)} merged" * bool(self._merged)
-            name = self.table.table if way == "postgres" else f"{self.table.name} by {way}"
-            message = (
-                f"{name} has {count} rows of {self.uuid}, {source} has {expected}{merged}: "
-                f"{abs(count - expected)} {'too many' if count > expected else 'missing'}"
-            )
-            yield Finding("row_count.rows", message, expected=str(expected), received=str(count))
-
-    def _bounds(self, deployed: int) -> Iterator[Finding]:
-        least, most = self.case.expect.get("min", 1), self.case.expect.get("max", deployed)
-        if not least <= deployed <= most:
-            bound = f"at least {least}" if deployed < least else f"at most {most}"
-            message = f"{self.table.table} has {deployed} rows of {self.uuid}, expected {bound}"
-            yield Finding("row_count.bounds", message, expected=bound, received=str(deployed))
-
-    def _foreign(self) -> Iterator[Finding]:
-        database = self.deployments.database
-        own = database.schema(self.system)
-        for schema in self.system.foreign_schemas:
-            if schema == own:
-                continue
-            counts = self.deployments.once(
-                ("counts", schema),
-                lambda schema=schema: database.counts(  # type: ignore[misc]
-                    self.system, self.deployments.uuids, schema=schema
-                ),
-            )
-            if count := counts[self.uuid][self.table.name]:
-                message = (
-                    f"{schema}.{self.table.table} has {count} rows of {self.uuid}, "
-                    f"which belongs to the schema {own} alone"
-                )
-                yield Finding(
-                    "row_count.foreign-schema", message, expected="0", received=str(count)
-                )
-
-    def _content(self, package: Package) -> Iterator[Finding]:
-        contents = package.tables.get(self.table.name)
-        if contents is None or self.counts.get("package") is None:
-            return
-        asking = Fingerprints(self.deployments.database, self.system, self.uuid)
-        missing = [name for name in contents.columns if name not in asking.types(self.table)]
-        if missing:
-            message = f"{self.table.table} has no column {', '.join(map(repr, missing))}"
-            yield Finding("row_count.columns", message, expected=", ".join(contents.columns))
-            return
-        columns = tuple(c for c in contents.columns if c not in self.table.rewritten)
-        chosen = Selection(self.table, columns, self._merged)
-        rows = PackageRows(package.path, package.sha256, self.system, chosen)
-        expected = Fingerprint(contents.rows, contents.fingerprint)
-        if self._merged:
-            expected = rows.fingerprint()
-        if asking.of([chosen])[self.table.name] == expected:
-            return
-        if found := differences(rows, asking):
-            shown = "; ".join(map(str, found))
-            message = f"{self.table.table} holds other rows than the package: {shown}"
-            yield Finding("row_count.content", message)
-
-
-def merged_identities(deployments: Deployments, uuid: str) -> tuple[str, ...]:
-    """Ids of the identities that the package of a UUID brought and that became part of others.
-
-    Raises:
-        TargetError: The database refuses.
-    """
-    people = deployments.system.identities
-    if people is None or people.merges is None:
-        return ()
-    schema = deployments.database.schema(deployments.system)
-    statement = sql.SQL("SELECT {}::text FROM {} WHERE {} = {} ORDER BY 1").format(
-        sql.Identifier(people.merges.merged),
-        sql.Identifier(schema, people.merges.table),
-        sql.Identifier(people.merges.uuid),
-        sql.Literal(uuid),
-    )
-    return tuple(row[0] for row in deployments.database.query(statement))
+        lines = [f"{self.table.name} of {self.uuid}"]
+        for count in self.counts:
+            rows = "?" if count.rows is None else f"{count.rows:,}"
+            said = self._expected(count.way)
+            wrong = 0 if said is None or count.rows is None else count.rows - said[0]
+            off = f"{wrong:+,}" if wrong and count.way != "package" else ""
+            lines.append(f"{count.way:<10}{rows:>12} {off:>9}  {count.where}".rstrip())
+            if count.way == "package" and (merged := self._merged):
+                lines.append(f"{'merged':<10}{merged:>12,} {'':>9}  into identities of other files")
+        return "\n".join([*lines, f"{'content':<10}{self.content}"])

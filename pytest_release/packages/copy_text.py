@@ -15,7 +15,7 @@ NULL = b"\\N"
 END = b"\\."
 _LETTERS = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 _ESCAPE = re.compile(rb"\\(?:([bfnrtv\\])|([0-7]{1,3})|x([0-9A-Fa-f]{1,2})|(.?))", re.DOTALL)
-_NUMERIC = re.compile(rb"\\[0-7x]")
+_PLAIN = re.compile(rb"(?:[^\\]++|\\[bfnrtv\\])*+")
 _TO_ESCAPE = re.compile(rb"[\b\t\n\v\f\r\\]")
 _ESCAPED = {
     b"\\": b"\\\\",
@@ -61,9 +61,9 @@ def canonical(line: bytes) -> bytes:
     Raises:
         ValueError: An escape is wrong, or stands for a NUL or for bytes that are not UTF-8.
     """
-    fields = read_fields(line)
-    if not _NUMERIC.search(line):
+    if all(field == NULL or _PLAIN.fullmatch(field) for field in line.split(b"\t")):
         return line
+    fields = read_fields(line)
     for field in fields:
         if field is not None:
             if b"\0" in field:

@@ -24,19 +24,22 @@ from pytest_release.packages.flaws import ContentError, shown
 from pytest_release.packages.limits import DEFAULT
 
 STATEMENT = 64 * 1024  # bytes of a line outside of the data
-_IDENTIFIER = r'(?:[^\W\d][\w$]*|"(?:[^"\0]|"")+")'
+STATEMENTS = 100_000  # lines outside of the data
+_IDENTIFIER = r'(?:[^\W\d][\w$]*+|"(?:[^"\0]|"")++")'
+# Quantifiers are possessive, so that no line takes longer than its length to be refused.
 _COPY = re.compile(
-    rf"COPY\s+(?:(?P<schema>{_IDENTIFIER})\s*\.\s*)?(?P<table>{_IDENTIFIER})\s*"
-    rf"(?:\((?P<columns>\s*{_IDENTIFIER}\s*(?:,\s*{_IDENTIFIER}\s*)*)\)\s*)?FROM\s+stdin\s*;\s*",
+    rf"COPY\s++(?:(?P<schema>{_IDENTIFIER})\s*+\.\s*+)?+(?P<table>{_IDENTIFIER})\s*+"
+    rf"(?:\((?P<columns>\s*+{_IDENTIFIER}\s*+(?:,\s*+{_IDENTIFIER}\s*+)*+)\)\s*+)?+"
+    r"FROM\s++stdin\s*+;\s*+",
     re.IGNORECASE,
 )
 _ONE = re.compile(_IDENTIFIER)
 _HARMLESS = re.compile(
-    r"\s*(?:--.*"
-    r"|(?:SET\s+[\w.]+\s*(?:=|\bTO\b)[^;]*"
-    r"|SELECT\s+pg_catalog\.set_config\([^;]*\)"
-    r"|BEGIN|COMMIT|START\s+TRANSACTION)\s*;\s*(?:--.*)?"
-    r"|\\(?:un)?restrict\s+\w+\s*)?",
+    r"\s*+(?:--.*+"
+    r"|(?:SET\s++[\w.]++\s*+(?:=|TO\b)[^;]*+"
+    r"|SELECT\s++pg_catalog\.set_config\([^;()]*+\)\s*+"
+    r"|BEGIN\s*+|COMMIT\s*+|START\s++TRANSACTION\s*+);\s*+(?:--.*+)?+"
+    r"|\\(?:un)?+restrict\s++\w++\s*+)?+",
     re.IGNORECASE,
 )
 
@@ -66,19 +69,26 @@ class Rows(Iterator[bytes]):
         self._ended = False
 
     def __next__(self) -> bytes:
-        lines = next(self.lines(), None)
-        if lines is None:
-            raise StopIteration
-        lines.append(b"")
-        return b"\n".join(lines)
+        piece = self.piece()
+        self.passed(piece.count(b"\n"))
+        return piece
 
-    def lines(self) -> Iterator[list[bytes]]:
-        """The same as lists of lines, without their LF."""
+    def passed(self, count: int) -> None:
+        """Say how many rows a piece had, which took long to count."""
+        self._dump.line += count
+
+    def piece(self) -> bytes:
+        """The next piece, whose rows are to be counted by the caller; see `passed`.
+
+        Raises:
+            StopIteration: There is none.
+        """
         while not self._ended:
-            lines, self._ended = self._dump.lines(self._copy)
-            self._dump.line += len(lines) + self._ended
-            if lines:
-                yield lines
+            piece, self._ended = self._dump.piece(self._copy)
+            self._dump.line += self._ended
+            if piece:
+                return piece
+        raise StopIteration
 
 
 def read_dump(
@@ -100,11 +110,12 @@ def read_dump(
 
 
 class _Dump:
-    """What is left of the file, and the number of the line it starts with."""
+    """The data at hand, the place in it, and the number of the line there."""
 
     def __init__(self, blocks: Iterator[bytes], member: str, limit: int) -> None:
         self._blocks, self._member, self._limit = blocks, member, limit
-        self._rest = b""
+        self._data, self._at = b"", 0
+        self._statements = 0
         self.line = 1
 
     def copies(self) -> Iterator[tuple[CopyBlock, Rows]]:
@@ -117,18 +128,18 @@ class _Dump:
 
     def _statement(self) -> str | None:
         """The next line outside of the data; None at the end."""
-        while (end := self._rest.find(b"\n")) < 0:
-            if len(self._rest) > STATEMENT:
+        while (end := self._data.find(b"\n", self._at)) < 0:
+            if len(self._data) - self._at > STATEMENT:
                 self._refuse("line-too-long", f"is longer than {STATEMENT} bytes")
-            if block := next(self._blocks, b""):
-                self._rest += block
-                continue
-            if not self._rest:
-                return None
-            end = len(self._rest)
-            break
-        line, self._rest = self._rest[:end], self._rest[end + 1 :]
-        self.line += 1
+            block = next(self._blocks, b"")
+            self._data, self._at = self._data[self._at :] + block, 0
+            if not block:
+                end = len(self._data)
+                break
+        line, self._at = self._data[self._at : end], end + 1
+        if not line and end == len(self._data):
+            return None
+        self._count(line)
         try:
             text = line.decode()
         except UnicodeDecodeError:
@@ -136,6 +147,15 @@ class _Dump:
         if "\0" in text:
             self._refuse("nul", "holds a NUL", line, back=1)
         return text
+
+    def _count(self, line: bytes) -> None:
+        self.line += 1
+        self._statements += 1
+        if self._statements > STATEMENTS:
+            message = f"is one of more than {STATEMENTS} beside the data"
+            self._refuse("too-many-statements", message, back=1)
+        if len(line) > STATEMENT:
+            self._refuse("line-too-long", f"is longer than {STATEMENT} bytes", back=1)
 
     def _copy(self, line: str) -> CopyBlock | None:
         """The statement; None when it is one that changes no row."""
@@ -153,29 +173,46 @@ class _Dump:
         schema = _name(match["schema"]) if match["schema"] else ""
         return CopyBlock(schema, _name(match["table"]), columns, self.line - 1)
 
-    def lines(self, copy: CopyBlock) -> tuple[list[bytes], bool]:
-        r"""The next lines of data, up to ``\.``, and whether that was there."""
-        rest = self._rest
-        if b"\n" in rest:
-            lines, escaped = rest.split(b"\n"), b"\\" in rest
-        elif block := next(self._blocks, b""):
-            lines, escaped = block.split(b"\n"), b"\\" in block or b"\\" in rest
-            lines[0] = rest + lines[0]
-        elif rest == END:  # the file's last line has no line feed
-            self._rest = b""
-            return [], True
-        else:
+    def piece(self, copy: CopyBlock) -> tuple[bytes, bool]:
+        r"""The next whole lines of data, up to ``\.``, and whether that was there."""
+        data, at = self._data, self._at
+        end = data.rfind(b"\n", at) + 1
+        if end == 0:
+            return self._line_in_two(copy)
+        if (mark := self._end_mark()) >= 0:
+            self._at = mark + len(END) + 1
+            return data[at:mark], True
+        self._at = end
+        return data[at:end], False
+
+    def _line_in_two(self, copy: CopyBlock) -> tuple[bytes, bool]:
+        """The line that begins in the data at hand and ends in the next block."""
+        start = self._data[self._at :]
+        block = next(self._blocks, b"")
+        cut = block.find(b"\n") + 1
+        if len(start) + (cut or len(block)) > self._limit:
+            self._refuse("line-too-long", f"is longer than {self._limit} bytes")
+        if not block and start != END:  # which needs no line feed as the last line of the file
             message = f"ends within the data of {shown(copy.table)!r}, without its \\."
-            self._refuse("truncated-dump", message, rest)
-        self._rest = lines.pop()
-        if escaped and END in lines:  # a search for one byte first: it is much faster
-            at = lines.index(END)
-            self._rest = b"\n".join([*lines[at + 1 :], self._rest])
-            return lines[:at], True
-        if len(self._rest) > self._limit:
-            message = f"is longer than {self._limit} bytes"
-            self._refuse("line-too-long", message, back=-len(lines))
-        return lines, False
+            self._refuse("truncated-dump", message, start)
+        if not cut:
+            self._data, self._at = start + block, 0
+            if not block:
+                self._data = b""
+            return b"", not block
+        self._data, self._at = block, cut
+        line = start + block[:cut]
+        return (b"", True) if line == END + b"\n" else (line, False)
+
+    def _end_mark(self) -> int:
+        r"""Where the next line ``\.`` starts; -1 when there is none with its line feed."""
+        data, at = self._data, self._at
+        if data.find(b"\\", at) < 0:  # a search for one byte is much faster
+            return -1
+        if data.startswith(END + b"\n", at):
+            return at
+        mark = data.find(b"\n" + END + b"\n", at)
+        return mark + 1 if mark >= 0 else -1
 
     def _refuse(self, code: str, message: str, received: bytes = b"", *, back: int = 0) -> NoReturn:
         number = self.line - back

@@ -28,10 +28,10 @@ class Limits:
     ratio: float = 100.0
     ratio_from: int = 64 * MIB
     members: int = 10_000
-    name: int = 1024
+    name: int = 512
     line: int = 8 * MIB
     item: int = MIB
-    document: int = 4 * MIB
+    document: int = MIB
     sqlite_seconds: float = 60.0
 
 

@@ -8,6 +8,7 @@ from pytest_release.hostile import STEERING
 from pytest_release.packages.contents import Aspect, Flaw
 from pytest_release.packages.flaws import ArchiveError, shown
 
+DEPTH = 8  # parts of a path
 COMPONENT = 255  # bytes of one part of a path, on the usual file systems
 
 
@@ -71,6 +72,8 @@ def unsafe(name: str, longest: int) -> str:
         return "leads out of its folder"
     if "" in parts or "." in parts:
         return "has an empty part"
+    if len(parts) > DEPTH:
+        return f"has more than {DEPTH} parts"
     if "\\" in name:
         return "holds a backslash"
     if any(unicodedata.category(character) in STEERING for character in name):

@@ -163,7 +163,8 @@ class _Reading:
 
     def _table(self, name: str, blocks: Iterator[bytes]) -> None:
         table = self.plan.tables[name]
-        reader = self._tables[table.name] = TableReader(table, self.uuid, self.flaws)
+        reader = TableReader(table, self.uuid, self.flaws)
+        self._tables[table.name] = reader
         for copy, rows in read_dump(blocks, name, self.limits.line):
             if copy.table == table.table:
                 reader.read(copy, rows)
@@ -171,7 +172,7 @@ class _Reading:
             other = shown(copy.table)
             message = f"{name}:{copy.line}: COPY fills {other!r}, expected {table.table!r}"
             self._add(Flaw(Aspect.TABLES, "other-table", message, name, table.table, other))
-        if not reader.contents().rows:
+        if not reader.rows:
             message = f"{name} holds no row of {table.name}"
             self._add(Flaw(Aspect.TABLES, "no-rows", message, name, "at least 1", "0"))
 

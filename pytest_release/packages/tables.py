@@ -6,6 +6,7 @@ over lists of rows; a row is looked at by Python only when a list as a whole is 
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections import Counter
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from pytest_release.packages.copy_text import NULL, canonical
 from pytest_release.packages.dump import CopyBlock, Rows
 from pytest_release.packages.flaws import FlawList, shown
 from pytest_release.packages.vectors import Vectors
+from pytest_release.packages.wide import WideRows
 
 UUIDS = 100  # that are told apart
 REST = "..."
@@ -32,21 +34,30 @@ class TableReader:
         table: What is expected.
         uuid: Of the package.
         flaws: Takes what is wrong.
+
+    Attributes:
+        rows: Read so far.
     """
 
     def __init__(self, table: Table, uuid: str, flaws: FlawList) -> None:
         self._table, self._uuid, self._flaws = table, uuid.encode(), flaws
         self._columns: tuple[str, ...] | None = None
-        self._rows = self._fingerprint = 0
+        self.rows = self._fingerprint = 0
         self._uuids: Counter[bytes] = Counter()
         self._nulls: Counter[str] = Counter()
         self._vectors = {name: Vectors(size) for name, size in table.vectors.items()}
         self._line = 0  # of the next row
+        self._foreign: dict[bytes, tuple[int, str]] = {}  # the first row of each other UUID
 
     def contents(self) -> TableContents:
-        """What was found out."""
+        """What was found out; to be asked for once, for it adds the last flaws."""
+        for uuid, (line, key) in self._foreign.items():
+            others = self._uuids[uuid] - 1
+            more = f", as do {others} more rows" if others else ""
+            message = f"{key} belongs to {self._table.uuid} {shown(uuid)!r}{more}"
+            self._refuse(line, "foreign-uuid", message, self._uuid.decode(), shown(uuid))
         return TableContents(
-            rows=self._rows,
+            rows=self.rows,
             columns=self._columns or (),
             uuids={shown(uuid): count for uuid, count in self._uuids.items()},
             dimensions={name: dict(vectors.seen) for name, vectors in self._vectors.items()},
@@ -58,10 +69,34 @@ class TableReader:
         """Read the rows of one COPY statement."""
         self._line = copy.line + 1
         if not self._begin(copy):
-            self._rows += sum(map(len, rows.lines()))
+            self.rows += sum(piece.count(b"\n") for piece in rows)
             return
-        for lines in rows.lines():
-            self._block(lines)
+        wide = self._wide()
+        with contextlib.suppress(StopIteration):
+            while True:
+                rows.passed(self._piece(rows.piece(), wide))
+
+    def _wide(self) -> WideRows | None:
+        """The quick way to read the usual rows of vectors; None where there are none."""
+        columns = self._columns or ()
+        if not self._vectors or self._table.rewritten & {*columns}:
+            return None
+        return WideRows(columns, (self._table.uuid, self._uuid), self._vectors)
+
+    def _piece(self, data: bytes, wide: WideRows | None) -> int:
+        """Read some rows, and say how many."""
+        digests = wide.digests(data) if wide else None
+        if digests is None:
+            lines = data.split(b"\n")
+            lines.pop()
+            self._lines(lines)
+            return len(lines)
+        count = len(digests)
+        self.rows += count
+        self._line += count
+        self._uuids[self._uuid] += count
+        self._add_up(digests)
+        return count
 
     def _begin(self, copy: CopyBlock) -> bool:
         """Whether the columns are known, and the same as before."""
@@ -81,13 +116,14 @@ class TableReader:
             return False
         return True
 
-    def _block(self, lines: list[bytes]) -> None:
+    def _lines(self, lines: list[bytes]) -> None:
         numbers: Sequence[int] = range(self._line, self._line + len(lines))
         self._line += len(lines)
-        self._rows += len(lines)
+        self.rows += len(lines)
         self._check_text(lines, numbers)
-        rows = [line.split(b"\t") for line in lines]
-        if {*map(len, rows)} != {len(self._columns or ())}:
+        width = len(self._columns or ())
+        rows = [line.split(b"\t", width) for line in lines]  # a line may hold millions of tabs
+        if {*map(len, rows)} != {width}:
             lines, rows, numbers = self._without_odd(lines, rows, numbers)
         self._check_escapes(lines, rows, numbers)
         self._sum_up(lines, rows)
@@ -123,8 +159,9 @@ class TableReader:
             if len(row) == width:
                 good.append(place)
                 continue
-            message = f"the row has {len(row)} columns, expected {width}"
-            self._refuse(number, "columns", message, str(width), str(len(row)))
+            count = lines[place].count(b"\t") + 1
+            message = f"the row has {count} columns, expected {width}"
+            self._refuse(number, "columns", message, str(width), str(count))
         return (
             [lines[place] for place in good],
             [rows[place] for place in good],
@@ -149,24 +186,23 @@ class TableReader:
             columns = enumerate(self._columns or ())
             kept = [place for place, name in columns if name not in left_out]
             lines = [b"\t".join([row[place] for place in kept]) for row in rows]
-        digests = b"".join([sha256(line).digest()[:8] for line in lines])
-        self._fingerprint += sum(struct.unpack(f">{len(lines)}q", digests))
+        self._add_up([sha256(line).digest()[:8] for line in lines])
+
+    def _add_up(self, digests: list[bytes]) -> None:
+        self._fingerprint += sum(struct.unpack(f">{len(digests)}q", b"".join(digests)))
 
     def _check_uuids(self, rows: list[Row], numbers: Sequence[int]) -> None:
         place = (self._columns or ()).index(self._table.uuid)
         seen = Counter(map(itemgetter(place), rows))
         for uuid, count in seen.items():
-            known = uuid in self._uuids or len(self._uuids) < UUIDS
+            known = uuid == self._uuid or uuid in self._uuids or len(self._uuids) < UUIDS
             self._uuids[uuid if known else REST.encode()] += count
-            if uuid != self._uuid:
-                first = next(at for at, row in enumerate(rows) if row[place] == uuid)
-                message = (
-                    f"{self._shown_key(rows[first])} belongs to {self._table.uuid} "
-                    f"{shown(uuid)!r}, as do {count} rows from here on"
-                )
-                self._refuse(
-                    numbers[first], "foreign-uuid", message, self._uuid.decode(), shown(uuid)
-                )
+        if seen.keys() == {self._uuid}:
+            return
+        for row, number in zip(rows, numbers, strict=True):
+            uuid = row[place]
+            if uuid != self._uuid and uuid in self._uuids and uuid not in self._foreign:
+                self._foreign[uuid] = number, self._shown_key(row)
 
     def _check_vectors(self, rows: list[Row], numbers: Sequence[int]) -> None:
         for name, vectors in self._vectors.items():

@@ -16,7 +16,7 @@ import sys
 from typing import Any
 
 import apsw
-import sqlite_vec  # type: ignore[import-untyped]
+import sqlite_vec
 
 NEAREST = 10
 NEAR = 1e-4  # the distance of a vector from itself, rounded

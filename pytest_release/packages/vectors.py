@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pytest_release.packages.flaws import shown
 
 LARGEST = 3.4028235677973366e38  # what rounds to an infinite float4
 OPEN, CLOSE = b"[]"
-_DROPPED = b"0123456789-"
+DROPPED = b"0123456789-"
 _NUMBER = rb"[+-]?(?:\d++(?:\.\d*+)?+|\.\d++)(?:[eE][+-]?\d++)?+"
 _VECTOR = re.compile(rb"\s*\[\s*(?:%b\s*,\s*)*+%b\s*\]\s*" % (_NUMBER, _NUMBER))
 _ONE = re.compile(rb"\s*%b\s*" % _NUMBER)
@@ -47,26 +47,29 @@ class Vectors:
             Those that are wrong: place in `values`, code, and what is wrong as the end of a
             sentence.
         """
-        usual = self._usual
-        shapes = [value.translate(None, _DROPPED) for value in values]
-        unusual = [
-            place
-            for place, (shape, value) in enumerate(zip(shapes, values, strict=True))
-            if shape != usual or value[0] != OPEN or value[-1] != CLOSE
-        ]
+        shapes = [value.translate(None, DROPPED) for value in values]
         wrong = []
-        as_expected = len(values)
-        for place in unusual:
-            shape, value = shapes[place], values[place]
-            closed = value[:1] == b"[" and value[-1:] == b"]"
-            if closed and shape.replace(b"e", b"") == usual and _small(value):
-                continue
-            as_expected -= 1
-            if problem := self._read(value):
+        for place, (shape, value) in enumerate(zip(shapes, values, strict=True)):
+            if self.is_usual(shape, value, 0, len(value)):
+                self.seen[self.dimensions] += 1
+            elif problem := self._read(value):
                 wrong.append((place, *problem))
-        if as_expected:
-            self.seen[self.dimensions] += as_expected
         return wrong
+
+    def is_usual(self, shape: bytes, data: bytes, start: int, end: int) -> bool:
+        """A vector has the dimensions and the numbers that it should have, at first sight.
+
+        Args:
+            shape: What is left of it without the characters that are `DROPPED`.
+            data: In which it stands.
+            start: Where.
+            end: And where it ends.
+        """
+        if start == end or data[start] != OPEN or data[end - 1] != CLOSE:
+            return False
+        if shape == self._usual:
+            return True
+        return shape.replace(b"e", b"") == self._usual and _small(data[start:end])
 
     def _read(self, value: bytes) -> tuple[str, str] | None:
         """Read one number by number."""
@@ -105,5 +108,11 @@ def _broken(value: bytes) -> tuple[str, str]:
     return "not-a-vector", f"is no vector: {shown(value)!r}"
 
 
-def _numbers(value: bytes) -> list[bytes]:
-    return value.strip()[1:-1].split(b",")
+def _numbers(value: bytes) -> Iterator[bytes]:
+    """One after the other: a line may hold millions."""
+    inner = value.strip()[1:-1]
+    start = 0
+    while (end := inner.find(b",", start)) >= 0:
+        yield inner[start:end]
+        start = end + 1
+    yield inner[start:]

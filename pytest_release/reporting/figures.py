@@ -58,7 +58,7 @@ def counts(gate: GateVerdict) -> str:
 
 
 def clocks(run: RunVerdict) -> list[str]:
-    """The names of all clocks that samples of a run were stamped with."""
+    """The names of all clocks that times of a run were taken with."""
     return list(
         dict.fromkeys(
             sample.clock
@@ -66,6 +66,7 @@ def clocks(run: RunVerdict) -> list[str]:
             for case in gate.cases
             if case.evidence is not None
             for measurement in case.evidence.measurements
+            if measurement.name.endswith("_ms")
             for sample in measurement.samples
         )
     )

@@ -16,6 +16,7 @@ from itertools import pairwise
 from pytest_release.config.environment import Environment
 from pytest_release.evidence import Evidence, ExchangeRecord, Finding, Measurement
 from pytest_release.hostile import markup, one_line
+from pytest_release.release import Context
 from pytest_release.reporting import figures
 from pytest_release.reporting.charts import samples_chart, timeline_chart
 from pytest_release.verdict import GateVerdict, RunVerdict
@@ -29,6 +30,8 @@ MEANING = {
 }
 FIGURES = ("latency_ms", "ttfb_ms")  # shown in a row, the first that was measured
 SHOWN_EVENTS = 60
+SHOWN_PACKAGES = 10
+DIGEST = 12  # hex digits of a digest that people compare
 SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 VERIFY = "pytest-release verify FOLDER --key PUBLIC_KEY"
 
@@ -57,6 +60,7 @@ def summary(run: RunVerdict) -> str:
         ("release", str(identity) if identity else "does not name itself"),
         ("environment", f"{context.environment} ({context.role} of {context.system})"),
         ("address", context.base_url),
+        *(("package", f"{name} sha256 {sha[:DIGEST]}") for name, sha in _packages(context)),
         ("finished", f"{context.finished:%Y-%m-%d %H:%M:%S} UTC"),
         ("run", context.run),
         *(("clock", clock) for clock in figures.clocks(run)),
@@ -75,6 +79,10 @@ def summary(run: RunVerdict) -> str:
             f'<p class="how">Verify: <code>{VERIFY}</code>, with the folder of this page.</p>',
         )
     )
+
+
+def _packages(context: Context) -> Iterable[tuple[str, str]]:
+    return sorted(context.release.packages.items())[:SHOWN_PACKAGES]
 
 
 def _meaning(run: RunVerdict) -> str:

@@ -24,6 +24,8 @@ def _lines(run: RunVerdict) -> Iterator[str]:
     yield ""
     yield f"- release: {_plain(str(before) if before else 'does not name itself')}"
     yield f"- environment: {_plain(context.environment)}, {context.role} of {context.system}"
+    packages = sorted(context.release.packages.items())
+    yield from (f"- package: {_plain(name)}, sha256 {sha256}" for name, sha256 in packages)
     yield f"- address: {_plain(context.base_url)}"
     yield f"- finished: {context.finished:%Y-%m-%d %H:%M:%S} UTC, run {context.run}"
     yield from (f"- **{_plain(reason)}**" for reason in run.reasons)

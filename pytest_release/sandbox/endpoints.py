@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from pytest_release.config import system
 from pytest_release.sandbox.answers import Answer, json_answer, stream_answer
+from pytest_release.sandbox.build import COMMIT, VERSION
 from pytest_release.sandbox.requests import (
     Refused,
     Request,
@@ -24,8 +25,6 @@ from pytest_release.sandbox.streams import analysis, conversation, no_face
 
 V1 = "/api/v1"
 V2 = "/api/v2"
-VERSION = "1.0.0"
-BUILD = "d34bcae5b1f0c4a2976e8d31c05b7fa9e6421d80"  # git commit
 UUID = re.compile(system.UUID)
 ORDER_LIFE = timedelta(minutes=30)
 
@@ -89,7 +88,7 @@ def _alive(_request: Request, _setting: Setting) -> Answer:
 
 
 def _health(_request: Request, _setting: Setting) -> Answer:
-    build = {"version": VERSION, "build_git_hash": BUILD}
+    build = {"version": VERSION, "build_git_hash": COMMIT}
     return json_answer({"status": "ok", "timestamp": _now().isoformat(), **build})
 
 

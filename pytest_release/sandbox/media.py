@@ -16,7 +16,7 @@ from typing import Any
 import apsw
 import sqlite_vec
 
-from pytest_release.sandbox.endpoints import BUILD, VERSION
+from pytest_release.sandbox.build import COMMIT, VERSION
 from pytest_release.sandbox.material import CHUNK, FACE, FPS, SECONDS, Material, floats
 
 DEPLOY = """\
@@ -39,7 +39,7 @@ def write_files(folder: Path, material: Material) -> None:
         "file_uuid": uuid,
         "file_name": material.rows["videos"][0][1],
         "momentry_version": VERSION,
-        "momentry_build": BUILD[:7],
+        "momentry_build": COMMIT[:7],
     }
     _write_json(folder / "file_info.json", info)
     for name, value in _sidecars(material):

@@ -65,7 +65,11 @@ class Sandbox:
         switches(faults)
         self._count = workers
         self._faults = tuple(faults)
-        self._options: dict[str, Any] = {"faults": list(faults), "stream_seconds": stream_seconds, "dsn": None}
+        self._options: dict[str, Any] = {
+            "faults": list(faults),
+            "stream_seconds": stream_seconds,
+            "dsn": None,
+        }
         self._system = stores
         self._stores: Stores | None = None
         self._port = port

@@ -30,16 +30,21 @@ class Match:
     Attributes:
         place: Among those that were asked about.
         key: Digest of its key as the database spells it; None when a text was refused.
-        found: The table has a row of that key.
+        row: Digest of the table's row of that key; None when it has none.
         columns: Places, in `Selection.columns`, of those that differ.
         refused: Why a text is no value of its column's type; empty when all are.
     """
 
     place: int
     key: int | None
-    found: bool = False
+    row: int | None = None
     columns: tuple[int, ...] = ()
     refused: str = ""
+
+    @property
+    def found(self) -> bool:
+        """The table has a row of that key."""
+        return self.row is not None
 
 
 def match(database: Database, chosen: Selection, uuid: str, rows: Sequence[Texts]) -> list[Match]:
@@ -68,9 +73,12 @@ def _matched(
         _differs(column, reference(column.name, ROW), reference(column.name, GIVEN))
         for column in chosen.columns
     ]
-    statement = sql.SQL("SELECT r.release_place, {}, {} IS NOT NULL, {} {}").format(
+    statement = sql.SQL(
+        "SELECT r.release_place, {}, CASE WHEN {} IS NOT NULL THEN {} END, {} {}"
+    ).format(
         digest(line(chosen.key, GIVEN)),
         chosen.owner,
+        chosen.row,
         _array(differs, "boolean[]"),
         _joined(chosen, uuid, rows),
     )
@@ -84,9 +92,9 @@ def _matched(
         yield from _matched(database, chosen, uuid, rows[:half], first)
         yield from _matched(database, chosen, uuid, rows[half:], first + half)
         return
-    for place, key, found, flags in answer:
-        columns = tuple(at for at, flag in enumerate(flags) if flag) if found else ()
-        yield Match(first + place - 1, key, found, columns)
+    for place, key, row, flags in answer:
+        columns = () if row is None else tuple(at for at, flag in enumerate(flags) if flag)
+        yield Match(first + place - 1, key, row, columns)
 
 
 def texts(
@@ -145,7 +153,7 @@ def _joined(chosen: Selection, uuid: str, rows: Sequence[Texts]) -> sql.Composab
     ]
     names = [sql.Identifier(column.name) for column in asked]
     values = [
-        sql.SQL("{}::{} AS {}").format(name, sql.SQL(column.type), name)  # type: ignore[arg-type]
+        sql.SQL("{}::{} AS {}").format(name, sql.SQL(column.type), name)
         for name, column in zip(names, asked, strict=True)
     ]
     same_key = [
@@ -168,12 +176,11 @@ def _joined(chosen: Selection, uuid: str, rows: Sequence[Texts]) -> sql.Composab
 
 def _differs(column: Column, deployed: sql.Composable, given: sql.Composable) -> sql.Composable:
     """Whether two values of a column differ in more than their spelling."""
+    other: sql.Composable = sql.SQL("true")
     if column.type == "json":
         other = sql.SQL("{}::jsonb IS DISTINCT FROM {}::jsonb").format(deployed, given)
     elif column.type in _EQUAL:
         other = sql.SQL("{} IS DISTINCT FROM {}").format(deployed, given)
-    else:
-        other = sql.SQL("true")
     return sql.SQL("CASE WHEN {} = {} AND {} = {} THEN false ELSE {} END").format(
         is_null(deployed), is_null(given), output(deployed), output(given), other
     )

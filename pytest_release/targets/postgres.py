@@ -135,7 +135,7 @@ class Database:
         """
         size = PORTION if _driver().capabilities.has_stream_chunked() else 1
         with self._lock, self.errors(), self.connection.cursor() as cursor:
-            answer = cursor.stream(statement, parameters or None, size=size)  # type: ignore[arg-type]
+            answer: Any = cursor.stream(statement, parameters or None, size=size)  # type: ignore[arg-type]
             with closing(answer):  # what is left of too long an answer is not even sent
                 rows = list(islice(answer, MOST_ROWS + 1))
         if len(rows) > MOST_ROWS:

@@ -84,13 +84,35 @@ def stores(momentry: System) -> Iterator[Stores]:
         whole.stop()
 
 
+@pytest.fixture(scope="session")
+def drop_database(postgres_server: str) -> Callable[[str], None]:
+    """``drop_database(address)``: the end of a database, whoever is still in it."""
+
+    def drop(address: str) -> None:
+        name = sql.Identifier(str(conninfo_to_dict(address)["dbname"]))
+        with psycopg.connect(postgres_server, autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+    return drop
+
+
 @pytest.fixture
-def database_url(fresh_database: Callable[[str], str]) -> str:
+def database_url(
+    fresh_database: Callable[[str], str], drop_database: Callable[[str], None]
+) -> Iterator[str]:
     """A fresh, empty database."""
-    return fresh_database("template1")
+    address = fresh_database("template1")
+    yield address
+    drop_database(address)
 
 
 @pytest.fixture
-def momentry_url(fresh_database: Callable[[str], str], momentry_template: str) -> str:
+def momentry_url(
+    fresh_database: Callable[[str], str],
+    drop_database: Callable[[str], None],
+    momentry_template: str,
+) -> Iterator[str]:
     """A fresh database with the tables of momentry in the schema ``dev``, all empty."""
-    return fresh_database(momentry_template)
+    address = fresh_database(momentry_template)
+    yield address
+    drop_database(address)

@@ -306,8 +306,9 @@ def test_a_fault_that_counts_does_so_across_workers(
 
 
 def test_every_fault_is_shown_here() -> None:
-    """Nobody adds a fault without a test that a client can see it."""
-    assert set(SIGNS) | {"basic.flaky", "release.build-changes"} == set(FAULTS)
+    """Nobody adds a fault without a test that a client can see it; counts need a database."""
+    answers = {name for name, fault in FAULTS.items() if fault.group != "counts"}
+    assert set(SIGNS) | {"basic.flaky", "release.build-changes"} == answers
 
 
 def gone(pids: list[int]) -> bool:

@@ -24,6 +24,7 @@ from pytest_release.config.environment import (
 from pytest_release.config.environments import environment_names, load_environment
 from pytest_release.config.validation import schema
 from pytest_release.errors import ConfigError, UsageError
+from pytest_release.gates import catalogue
 from pytest_release.redaction import Secret
 
 SHIPPED = Path(__file__).parents[3] / "fixtures"
@@ -241,12 +242,18 @@ def test_an_unset_variable_says_file_line_key_variable_and_remedy() -> None:
 @pytest.mark.parametrize("name", environment_names(SHIPPED))
 def test_shipped_environments_are_right(name: str) -> None:
     """Each loads, given the addresses that it asks for."""
-    variables = {"HIFATE_URL": "http://one.example", "HIFATE_NODE2_URL": "http://two.example"}
+    variables = {
+        "HIFATE_URL": "http://one.example",
+        "HIFATE_NODE2_URL": "http://two.example",
+        "MOMENTRY_DSN": "postgresql://db.example/momentry",
+        "MOMENTRY_PLAYGROUND_DSN": "postgresql://db.example/playground",
+    }
 
     environment = load_environment(SHIPPED, name, variables)
 
     assert environment.name == name
-    assert set(environment.gates) == {"basic", "stream"}
+    assert set(environment.gates) <= set(catalogue())
+    assert all(policy.required for policy in environment.gates.values())
 
 
 @pytest.mark.parametrize(

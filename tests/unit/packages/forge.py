@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import apsw
-import sqlite_vec  # type: ignore[import-untyped]
+import sqlite_vec
 import zstandard
 
 from pytest_release.config.system import System

@@ -41,6 +41,7 @@ HOSTILE = {
     "parent only": (entry(".."), "unsafe-name", "'..' leads out of its folder"),
     "dot": (entry(f"{UUID}/./x"), "unsafe-name", "x' has an empty part"),
     "empty part": (entry(f"{UUID}//x"), "unsafe-name", "x' has an empty part"),
+    "deep": (entry(f"{UUID}/" + "a/" * 20 + "x"), "unsafe-name", "x' has more than 8 parts"),
     "backslash": (entry(f"{UUID}/a\\b"), "unsafe-name", "b' holds a backslash"),
     "control": (entry(f"{UUID}/a\x1b[2J"), "unsafe-name", r"holds a control character"),
     "bidi": (entry(f"{UUID}/a\u202eb"), "unsafe-name", "holds a control character"),
@@ -49,7 +50,7 @@ HOSTILE = {
     "long part": (
         pax(b"path=" + UUID.encode() + b"/" + b"x" * 300) + header("a"),
         "unsafe-name",
-        "is longer than 1024 bytes, or a part of it longer than 255",
+        "is longer than 512 bytes, or a part of it longer than 255",
     ),
     "pax not utf-8": (pax(b"path=\xff") + header("a"), "unsafe-name", "is not UTF-8"),
     "pax nul": (pax(b"path=a\0b") + header("a"), "unsafe-name", "holds a NUL"),

@@ -64,12 +64,17 @@ def test_blocks_are_found_however_the_data_comes(size: int) -> None:
 
 
 @given(st.integers(1, len(DUMP)), st.integers(0, 3))
-def test_rows_come_as_lines_too(size: int, skipped: int) -> None:
-    """Or are skipped, and the numbers of the lines are right then, too."""
+def test_rows_may_be_skipped(size: int, skipped: int) -> None:
+    """Or counted by the caller; the numbers of the lines are right then, too."""
     found = []
     for number, (copy, rows) in enumerate(read_dump(pieces(DUMP, size), "x")):
-        lines = [] if number < skipped else [line for some in rows.lines() for line in some]
-        found.append((copy, b"".join(line + b"\n" for line in lines)))
+        taken = b""
+        with contextlib.suppress(StopIteration):
+            while number >= skipped:
+                piece = rows.piece()
+                rows.passed(piece.count(b"\n"))
+                taken += piece
+        found.append((copy, taken))
 
     expected = [
         (copy, b"" if number < skipped else rows) for number, (copy, rows) in enumerate(BLOCKS)
@@ -146,6 +151,34 @@ def test_a_broken_dump_is_refused(data: bytes, code: str, message: str, size: in
     with pytest.raises(ContentError, match=message) as caught:
         copies(data, size)
     assert caught.value.flaw.code == code
+
+
+def test_lines_beside_the_data_are_counted() -> None:
+    """A gigabyte of empty lines is not read to its end, nor is one of empty COPY blocks."""
+    message = r"sql/x\.sql:100001: the line is one of more than 100000 beside the data"
+    with pytest.raises(ContentError, match=message):
+        copies(b"\n" * 200_000)
+    with pytest.raises(ContentError, match=r"is one of more than 100000 beside the data"):
+        copies(b"COPY x (a) FROM stdin;\n\\.\n" * 200_000)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"SET a = %b",
+        b"SELECT pg_catalog.set_config(%b",
+        b"%bx",
+        b"COPY x %b y",
+        b"COPY x (a%b",
+        b"COPY %bx",
+    ],
+)
+@pytest.mark.parametrize("filling", [b" ", b"a", b")", b'""', b",", b"a,"])
+def test_a_long_line_is_refused_at_once(line: bytes, filling: bytes) -> None:
+    """In a time that grows with its length, and not with the square of that."""
+    data = line % (filling * (60_000 // len(filling)))
+    with pytest.raises(ContentError, match=r"sql/x\.sql:1: the line has "):
+        copies(data)
 
 
 def test_a_line_without_end_is_not_kept() -> None:

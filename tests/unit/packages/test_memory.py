@@ -48,7 +48,10 @@ def written(folder: Path, *parts: tuple[bytes, int]) -> Path:
 
 def test_a_package_of_three_gigabytes(tmp_path: Path) -> None:
     """A table, a sidecar and a video, made on the fly from a few hundred kilobytes."""
-    start, lines = dump("face_detections", [])[:-3], "".join(f"{row}\n" for row in rows("face_detections") * 64)
+    start, lines = (
+        dump("face_detections", [])[:-3],
+        "".join(f"{row}\n" for row in rows("face_detections") * 64),
+    )
     item = b'{"frame": 1, "class": "dog", "confidence": 0.5},\n'
     opening, closing = b'{"file_uuid": "%b", "detections": [' % UUID.encode(), item[:-2] + b"]}"
     table = len(start) + 180 * len(lines) + 3

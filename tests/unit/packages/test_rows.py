@@ -85,10 +85,12 @@ def test_the_archive_is_the_one_that_was_verified(tmp_path: Path) -> None:
 def test_what_is_flawed_is_not_read_further(tmp_path: Path) -> None:
     """The dump, another table in it, and the archive itself."""
     broken = {**members(), "sql/dev_chunk.sql": dump("chunk")[:-3]}
-    with pytest.raises(ContentError, match=r"sql/dev_chunk.sql:7: the line ends within the data"):
+    with pytest.raises(ContentError, match=r"sql/dev_chunk\.sql:7: the line ends within the data"):
         found(put(tmp_path, archive(broken)), "chunk")
     other = {**members(), "sql/dev_chunk.sql": dump("videos")}
-    with pytest.raises(ContentError, match="dev_chunk.sql:3: COPY fills 'videos', expected 'chunk'"):
+    with pytest.raises(
+        ContentError, match=r"dev_chunk\.sql:3: COPY fills 'videos', expected 'chunk'"
+    ):
         found(put(tmp_path, archive(other)), "chunk")
     with pytest.raises(ArchiveError, match="without its end mark"):
         found(put(tmp_path, archive()[:-1024]), "chunk")
@@ -99,14 +101,14 @@ def test_a_missing_table_is_named(tmp_path: Path) -> None:
     content = members()
     del content["sql/dev_chunk.sql"]
 
-    with pytest.raises(PackageError, match="has no 'sql/dev_chunk.sql'"):
+    with pytest.raises(PackageError, match=r"has no 'sql/dev_chunk\.sql'"):
         found(put(tmp_path, archive(content)), "chunk")
     assert found(put(tmp_path, archive(content)), "videos")
 
 
 def test_a_package_has_its_name(tmp_path: Path) -> None:
     """Another file is not read as one."""
-    with pytest.raises(PackageError, match="backup.tar is not named like a package: expected"):
+    with pytest.raises(PackageError, match=r"backup\.tar is not named like a package: expected"):
         found(put(tmp_path, archive(), name="backup.tar"), "chunk")
 
 

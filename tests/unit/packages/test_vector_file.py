@@ -81,8 +81,10 @@ def test_a_missing_file_is_a_flaw(tmp_path: Path) -> None:
         (
             "DELETE FROM vec_faces WHERE rowid = 1",
             "count-differs",
-            f"the vec0 table vec_faces has {FACES - 1} rows, "
-            f"but face_detections has {FACES} with a vector",
+            (
+                f"the vec0 table vec_faces has {FACES - 1} rows, "
+                f"but face_detections has {FACES} with a vector"
+            ),
         ),
         (
             "DROP TABLE vec_faces_rowids",

@@ -25,7 +25,7 @@ def good(group: str) -> Answer:
         request = Request("POST", V1 + ANALYSES[0], {})
         with TemporaryFile() as file:
             return find("POST", request.path).say(request, Setting(SharedState(file.fileno())))
-    return json_answer({"success": True, "data": {}})
+    return json_answer({"success": True, "data": {"face_detections": 600}})
 
 
 def test_the_registry_is_complete_and_uniform() -> None:
@@ -33,8 +33,8 @@ def test_the_registry_is_complete_and_uniform() -> None:
     assert len(FAULTS) >= 28
     for name, fault in FAULTS.items():
         assert name == fault.name
-        assert re.fullmatch(r"(basic|stream|release)\.[a-z0-9]+(-[a-z0-9]+)*", name)
-        assert fault.gate in {"basic", "stream"}
+        assert re.fullmatch(r"(basic|stream|release|row_count)\.[a-z0-9]+(-[a-z0-9]+)*", name)
+        assert fault.gate in {"basic", "stream", "row_count"}
         assert re.fullmatch(rf"{fault.gate}\.[a-z0-9-]+|[a-z0-9]+_ms|", fault.finding)
         assert fault.description
 
