@@ -13,27 +13,22 @@ import math
 import random
 import struct
 import sys
-import tarfile
 import tempfile
 import uuid as uuids
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import apsw
 import sqlite_vec
-import zstandard
-from isal import isal_zlib
+
+from benchmarks.packages.writer import TarWriter, compressed
 
 UUID = "3f2b8c1e-5d64-4a7e-9b1f-0c2d4e6f8a90"
 STAMP = "20250205_143000"
 POOL = 512  # different vectors of each kind
 MIB = 1024**2
-PIECE = MIB  # bytes that are compressed at a time
 TABLES = {
     "videos": "file_uuid, file_name, duration, fps, width, height, status, created_at",
     "chunk": "chunk_id, file_uuid, chunk_index, start_time, end_time, speaker, content, metadata",
@@ -309,8 +304,8 @@ def generate(
     """
     maker = Maker(uuid, size, seed)
     path = folder / f"{uuid}_v{stamp}{suffix}"
-    with _compressed(path, suffix) as out:
-        archive = _Tar(out, uuid)
+    with compressed(path, suffix) as out:
+        archive = TarWriter(out, uuid)
         info = {"file_uuid": uuid, "momentry_version": "1.0.0", "momentry_build": "d34bcae"}
         archive.add("file_info.json", [json.dumps(info).encode()])
         pointers = "".join(f"\\ir sql/dev_{table}.sql\n" for table in TABLES)
@@ -329,87 +324,6 @@ def generate(
         archive.add("movie.mp4", maker.video(), compressible=False)
         out(bytes(1024), True)
     return path
-
-
-class _Tar:
-    """Writes members one after the other.
-
-    Args:
-        out: Takes the archive's bytes, and whether they compress at all.
-        top: Name of the folder.
-    """
-
-    def __init__(self, out: Callable[[bytes, bool], None], top: str) -> None:
-        self._out, self._top = out, top
-
-    def add(
-        self, name: str, parts: Iterable[bytes], mode: int = 0o644, *, compressible: bool = True
-    ) -> None:
-        """Write a member whose size is known only when it is written: it waits in a file."""
-        with tempfile.TemporaryFile() as waiting:
-            for part in parts:
-                waiting.write(part)
-            info = tarfile.TarInfo(f"{self._top}/{name}")
-            info.size, info.mode, info.mtime = waiting.tell(), mode, 1738765800
-            waiting.seek(0)
-            self._out(info.tobuf(tarfile.USTAR_FORMAT), True)
-            while block := waiting.read(PIECE):
-                self._out(block, compressible)
-            self._out(bytes(-info.size % 512), True)
-
-
-class _Gzip:
-    """One gzip member; what does not compress is stored, as gzip does."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self._crc, self._size = file, 0, 0
-        self._pool = ThreadPoolExecutor(2)
-        self._waiting: deque[Future[bytes]] = deque()
-        file.write(b"\x1f\x8b\x08\0\0\0\0\0\0\x03")
-
-    def write(self, data: bytes, compressible: bool) -> None:
-        self._crc, self._size = isal_zlib.crc32(data, self._crc), self._size + len(data)
-        self._waiting.append(self._pool.submit(_deflate if compressible else _store, data))
-        while len(self._waiting) > 8:
-            self._file.write(self._waiting.popleft().result())
-
-    def close(self) -> None:
-        while self._waiting:
-            self._file.write(self._waiting.popleft().result())
-        self._file.write(b"\x03\0" + struct.pack("<2I", self._crc, self._size & 0xFFFFFFFF))
-        self._pool.shutdown()
-
-
-def _deflate(data: bytes) -> bytes:
-    deflate = isal_zlib.compressobj(2, wbits=-15)
-    return deflate.compress(data) + deflate.flush(isal_zlib.Z_SYNC_FLUSH)
-
-
-def _store(data: bytes) -> bytes:
-    parts = []
-    for start in range(0, len(data), 65535):
-        part = data[start : start + 65535]
-        parts += [struct.pack("<B2H", 0, len(part), len(part) ^ 0xFFFF), part]
-    return b"".join(parts)
-
-
-@contextmanager
-def _compressed(path: Path, suffix: str) -> Iterator[Callable[[bytes, bool], None]]:
-    with path.open("wb") as file:
-        if suffix == ".tar.gz":
-            gzip = _Gzip(file)
-            yield gzip.write
-            gzip.close()
-        elif suffix == ".tar.zst":
-            zstd = zstandard.ZstdCompressor(level=1, write_checksum=True).compressobj()
-            yield lambda data, _: void(file.write(zstd.compress(data)))
-            file.write(zstd.flush())
-        else:
-            yield lambda data, _: void(file.write(data))
-
-
-def void(_: object) -> None:
-    """Nothing."""
 
 
 def _blocks(path: Path) -> Iterator[bytes]:

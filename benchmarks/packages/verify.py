@@ -33,7 +33,7 @@ set -e
 sha256sum "$1"
 tar tzf "$1"
 tar xzf "$1" -C "$2"
-find "$2" -name '*.sql' -exec grep -c '' {} +
+find "$2" -type f -exec grep -c '' {} +
 find "$2" -type f -exec sha256sum {} +
 """
 

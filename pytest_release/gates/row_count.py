@@ -167,7 +167,8 @@ class _Look:
 
     def _differs(self) -> Finding:
         """The rows that differ; a note when they only do so in spelling."""
-        found = differences(self._rows(), self.deployments.database, self.uuid)
+        rows = max(self._of("postgres") or 0, self._of("package") or 0)
+        found = differences(self._rows(), rows, self.deployments.database, self.uuid)
         name = self.table.table
         if found:
             self.content = described(found, self._chosen)

@@ -27,7 +27,7 @@ TAR_MAGIC = b"ustar"
 TAR_MAGIC_AT = 257
 HEAD = 512  # bytes that tell the compression
 WINDOW = 32 * MIB  # memory that a zstd frame may ask for: levels up to 19, and 20
-RAW_BLOCK, RLE_BLOCK, RESERVED_BLOCK = 0, 1, 3
+RLE_BLOCK, RESERVED_BLOCK = 1, 3
 
 
 class Compression(StrEnum):

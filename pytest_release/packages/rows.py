@@ -8,7 +8,7 @@ and what was read is to be used (committed, renamed) only then.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 from pytest_release.config.system import System
@@ -106,11 +106,6 @@ def top_folder(path: Path, system: System) -> str:
             f"{path} is not named like a package: expected {{uuid}}_v{{timestamp}}.tar.gz"
         )
     return name.uuid
-
-
-def table_names(system: System) -> Mapping[str, str]:
-    """The logical names of the tables, by the file that fills them."""
-    return {table.file: name for name, table in system.tables.items()}
 
 
 def _of_table(

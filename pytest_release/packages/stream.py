@@ -96,7 +96,6 @@ class Stream:
         self._over: BaseException | None = None
         self._ended = False
         self.compression: Compression | None = None
-        self.taken = 0  # bytes of content that the caller has read
         self.position = 0  # bytes of the file that were read
         self._thread = threading.Thread(target=self._run, name="package-read", daemon=True)
         self._thread.start()
@@ -126,11 +125,9 @@ class Stream:
         block, start = self._block, self._at
         if start == 0 and len(block) <= most:
             self._at = len(block)
-            self.taken += len(block)
             return block
         part = block[start : start + most]
         self._at += len(part)
-        self.taken += len(part)
         return part
 
     def exactly(self, size: int) -> bytes:

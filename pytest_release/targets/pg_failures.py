@@ -11,7 +11,6 @@ _PREAMBLE = re.compile(r"^connection failed: (?:connection to server .*? failed:
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _LOST = "the connection was lost; see that the server runs, and run again"
 _ADVICE = {  # by SQLSTATE, https://www.postgresql.org/docs/current/errcodes-appendix.html
-    "22P02": "the package and the database may be of different versions",
     "25006": "tests look and do not touch",
     "3D000": "see the database's name in services.postgres.dsn",
     "42501": "grant the user of services.postgres.dsn to read all rows of it",

@@ -17,6 +17,7 @@ from pytest_release.targets.pg_text import digest, is_null, line, output, refere
 from pytest_release.targets.postgres import Column, Database, RefusedValueError
 
 LONGEST = 65_536  # characters of a value that are fetched to be shown
+KEY = 200  # characters of a key's value, likewise
 GIVEN = "r"  # alias of the package's rows
 _EQUAL = frozenset({"numeric", "jsonb", "bpchar"})  # whose = knows spellings of one value
 
@@ -86,7 +87,8 @@ def _matched(
         answer = database.query(statement)
     except RefusedValueError as error:
         if len(rows) == 1:
-            yield Match(first, None, refused=str(error))
+            reason = str(error).removeprefix(f"postgres {database.place}: ")
+            yield Match(first, None, refused=reason)
             return
         half = len(rows) // 2
         yield from _matched(database, chosen, uuid, rows[:half], first)
@@ -117,6 +119,20 @@ def texts(
     return {place - 1: values for place, values in database.query(statement)}
 
 
+def digests(
+    database: Database, chosen: Selection, uuid: str, buckets: Collection[int] | None = None
+) -> list[tuple[int, int]]:
+    """Of each of the table's rows in some buckets, or of all, the digests of its key and of itself.
+
+    Raises:
+        TargetError: The server refuses, or there are too many.
+    """
+    statement = sql.SQL("SELECT {}, {} {}").format(
+        chosen.name, chosen.row, _in_buckets(chosen, uuid, buckets)
+    )
+    return [(key, row) for key, row in database.query(statement)]
+
+
 def keys(
     database: Database, chosen: Selection, uuid: str, buckets: Collection[int]
 ) -> Iterator[tuple[int, Texts]]:
@@ -126,19 +142,23 @@ def keys(
         TargetError: The server refuses, or there are too many.
     """
     shown = [
-        sql.SQL("left({}, {})").format(output(reference(column.name, ROW)), sql.Literal(100))
+        sql.SQL("left({}, {})").format(output(reference(column.name, ROW)), sql.Literal(KEY))
         for column in chosen.key
     ]
-    statement = sql.SQL("SELECT {}, {} FROM {} t WHERE {} = {} AND {} = ANY({})").format(
-        chosen.name,
-        _array(shown, "text[]"),
-        chosen.relation,
-        chosen.owner,
-        sql.Literal(uuid),
-        chosen.bucket,
-        sql.Literal(sorted(buckets)),
+    statement = sql.SQL("SELECT {}, {} {}").format(
+        chosen.name, _array(shown, "text[]"), _in_buckets(chosen, uuid, buckets)
     )
     yield from ((key, values) for key, values in database.query(statement))
+
+
+def _in_buckets(chosen: Selection, uuid: str, buckets: Collection[int] | None) -> sql.Composable:
+    statement = sql.SQL("FROM {} t WHERE {} = {}").format(
+        chosen.relation, chosen.owner, sql.Literal(uuid)
+    )
+    if buckets is None:
+        return statement
+    numbers = sql.Literal(sorted(buckets))
+    return statement + sql.SQL(" AND {} = ANY({})").format(chosen.bucket, numbers)
 
 
 def _array(values: Sequence[sql.Composable], kind: LiteralString) -> sql.Composable:

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -281,9 +282,14 @@ def test_counts_are_one_question(
     database: Database, momentry: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many UUIDs and tables there are."""
-    asked = []
+    asked: list[Any] = []
     query = database.query
-    monkeypatch.setattr(database, "query", lambda *a: asked.append(a) or query(*a))
+
+    def spy(*question: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401
+        asked.append(question)
+        return query(*question)
+
+    monkeypatch.setattr(database, "query", spy)
 
     counts = database.counts(momentry, [FIRST, SECOND, "00000000-0000-0000-0000-000000000000"])
 

@@ -2,6 +2,8 @@ r"""The database's digest of a row is that of COPY's line, for every type."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -114,9 +116,14 @@ def test_many_uuids_are_asked_for_together(zoo: Zoo, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(module, "TOGETHER", 3)
     rows = [{"id": f"{owner}{n}", "owner": owner} for owner in "abcd" for n in range(2)]
     zoo.fill(*rows)
-    asked = []
+    asked: list[Any] = []
     query = zoo.database.query
-    monkeypatch.setattr(zoo.database, "query", lambda *a: asked.append(a) or query(*a))
+
+    def spy(*question: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401
+        asked.append(question)
+        return query(*question)
+
+    monkeypatch.setattr(zoo.database, "query", spy)
     chosen = zoo.chosen(["id"])
     asked.clear()
 

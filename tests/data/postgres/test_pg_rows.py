@@ -7,7 +7,7 @@ import pytest
 from pytest_release.errors import TargetError
 from pytest_release.packages.copy_text import row_digest
 from pytest_release.targets.fingerprints import BUCKETS
-from pytest_release.targets.pg_rows import Match, keys, match, texts
+from pytest_release.targets.pg_rows import Match, digests, keys, match, texts
 from tests.data.postgres.conftest import Zoo
 
 SPELLINGS = [
@@ -137,11 +137,17 @@ def test_texts_are_those_of_the_table(zoo: Zoo) -> None:
     assert found == {1: ["k", "ab    ", "x" * 65_536, None]}
 
 
-def test_keys_of_some_buckets(zoo: Zoo) -> None:
+def test_digests_and_keys_of_some_buckets(zoo: Zoo) -> None:
     """Of this UUID alone."""
     zoo.fill(*({"id": str(n)} for n in range(50)), {"id": "51", "owner": "you"})
     wanted = {row_digest(b"7") & (BUCKETS - 1), row_digest(b"51") & (BUCKETS - 1)}
     found = dict(keys(zoo.database, zoo.chosen(), "me", wanted))
 
+    every = digests(zoo.database, zoo.chosen(["id", "bb"]), "me")
+    some = digests(zoo.database, zoo.chosen(["id", "bb"]), "me", wanted)
+
     assert found[row_digest(b"7")] == ["7"]
+    assert len(every) == 50
+    assert set(some) == {pair for pair in every if pair[0] & (BUCKETS - 1) in wanted}
+    assert (row_digest(b"7"), row_digest(b"7\tt")) in some
     assert row_digest(b"51") not in found

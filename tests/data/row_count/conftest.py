@@ -1,9 +1,10 @@
-"""A shop: customers with orders in a PostgreSQL, a package of each, and the gate to look at both."""
+"""A shop: customers with orders in a PostgreSQL, a package of each, and the gate over both."""
 
 from __future__ import annotations
 
 import io
 import json
+import re
 import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -75,6 +76,7 @@ class Shop:
     system: System
     packages: dict[str, Path] = field(default_factory=dict)
     services: dict[str, dict[str, str]] = field(default_factory=dict)
+    runs: list[Deployments] = field(default_factory=list)
 
     def execute(self, *statements: str) -> None:
         """Change what is deployed."""
@@ -87,7 +89,7 @@ class Shop:
         with psycopg.connect(self.dsn) as connection:
             for name, rows in lines.items():
                 statement = f"COPY sales.{name} ({columns[name]}) FROM STDIN"
-                with connection.cursor().copy(statement) as copy:  # type: ignore[arg-type]
+                with connection.cursor().copy(statement) as copy:
                     copy.write("".join(f"{row}\n" for row in rows))
 
     def pack(self, customer: str, lines: Lines, columns: Mapping[str, str] = COLUMNS) -> None:
@@ -102,15 +104,14 @@ class Shop:
         )
         archives = {u: Archive(file, sha256_of(file)) for u, file in self.packages.items()}
         subjects = Subjects(uuids or tuple(sorted(self.packages)), archives)
-        return Deployments(environment, self.system, subjects, HttpTarget(environment))
+        run = Deployments(environment, self.system, subjects, HttpTarget(environment))
+        self.runs.append(run)
+        return run
 
     def measure(self, table: str, customer: str = "ALFKI", **expect: Any) -> Evidence:  # noqa: ANN401
         """What the gate says of one table, alone in its run."""
         deployments = self.deployments("http://127.0.0.1:9", customer)
-        try:
-            return measured(deployments, table, customer, **expect)
-        finally:
-            deployments.close()
+        return measured(deployments, table, customer, **expect)
 
 
 def measured(
@@ -123,6 +124,17 @@ def measured(
     here = Path("here.yaml")
     case = DataCase("row_count/a", "row_count", "a", here, 1, expect=expect, table=table)
     return look(case.of(customer), GatePolicy(), deployments)
+
+
+def said(evidence: Evidence) -> list[tuple[str, str]]:
+    """Code and message of every finding."""
+    return [(finding.code, finding.message) for finding in evidence.findings]
+
+
+def shown(evidence: Evidence) -> list[str]:
+    """The attached table, its spaces folded."""
+    (attachment,) = evidence.attachments
+    return [re.sub(r" +", " ", line) for line in attachment.text.splitlines()]
 
 
 @pytest.fixture(scope="session")
@@ -138,7 +150,7 @@ def northwind_template(fresh_database: Callable[[str], str]) -> str:
     """Name of a database with its tables."""
     address = fresh_database("template1")
     with psycopg.connect(address, autocommit=True) as connection:
-        connection.execute((NORTHWIND / "tables.sql").read_text())  # type: ignore[arg-type]
+        connection.execute((NORTHWIND / "tables.sql").read_text())
         return connection.info.dbname
 
 
@@ -152,7 +164,10 @@ def empty_shop(
 ) -> Iterator[Shop]:
     """Nothing is deployed, and there is no package."""
     dsn = fresh_database(northwind_template)
-    yield Shop(dsn, tmp_path, northwind)
+    made = Shop(dsn, tmp_path, northwind)
+    yield made
+    for run in made.runs:
+        run.close()
     drop_database(dsn)
 
 

@@ -9,7 +9,7 @@ import pytest
 from pytest_release.errors import PackageError
 from pytest_release.packages.archive import Entry
 from pytest_release.packages.flaws import ArchiveError, ContentError
-from pytest_release.packages.rows import copy_rows, extract, table_names
+from pytest_release.packages.rows import copy_rows, extract
 from tests.unit.packages.forge import (
     UUID,
     archive,
@@ -110,8 +110,3 @@ def test_a_package_has_its_name(tmp_path: Path) -> None:
     """Another file is not read as one."""
     with pytest.raises(PackageError, match=r"backup\.tar is not named like a package: expected"):
         found(put(tmp_path, archive(), name="backup.tar"), "chunk")
-
-
-def test_files_have_their_tables() -> None:
-    """By the system's description."""
-    assert table_names(system())["sql/dev_tkg_edges.sql"] == "tkg_edges"
