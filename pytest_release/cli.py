@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         status: int = options.run(options)
+        sys.stdout.flush()  # here, where a reader that is gone is no error
     except ReleaseError as error:
         print(f"pytest-release: {error}", file=sys.stderr)
         return 1

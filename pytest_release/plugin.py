@@ -47,20 +47,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the release that must be deployed there; another one fails before the first case",
     )
     add(
-        "--package",
-        metavar="PATH",
-        dest="release_packages",
-        action="append",
-        help="a release package, or a folder of them, whose deployment to judge (repeatable)",
-    )
-    add(
-        "--uuid",
-        metavar="UUID",
-        dest="release_uuids",
-        action="append",
-        help="a file UUID whose deployment to judge (repeatable); all: whatever is deployed",
-    )
-    add(
         "--report-dir",
         metavar="DIR",
         dest="release_report_dir",
@@ -80,7 +66,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         help="switch a fault of the sandbox on (repeatable; see: pytest-release sandbox faults)",
     )
+    _add_subjects(group)
     _add_settings(parser)
+
+
+def _add_subjects(group: pytest.OptionGroup) -> None:
+    add = group.addoption
+    add(
+        "--package",
+        metavar="PATH",
+        dest="release_packages",
+        action="append",
+        help="a release package, or a folder of them, whose deployment to judge (repeatable)",
+    )
+    add(
+        "--uuid",
+        metavar="UUID",
+        dest="release_uuids",
+        action="append",
+        help="a file UUID whose deployment to judge (repeatable); all: whatever is deployed",
+    )
 
 
 def _add_settings(parser: pytest.Parser) -> None:
