@@ -4,8 +4,8 @@
 
     python -m benchmarks.tkg [--nodes 1000000] [--edges 10000000]
 
-Makes a graph with generate_series in an embedded PostgreSQL, runs every check of the gate on it, and
-prints the seconds of each, beside those of ``SELECT sum(weight) FROM tkg_edges``.
+Makes a graph with generate_series in an embedded PostgreSQL, runs every check of the gate on it,
+and prints the seconds of each, beside those of ``SELECT sum(weight) FROM tkg_edges``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ FILL = """
     INSERT INTO dev.tkg_nodes SELECT 'n' || n, '{uuid}', 'scene', 'x', n % 7000, n % 7000 + 1, NULL
         FROM generate_series(0, {nodes} - 1) n;
     INSERT INTO dev.tkg_edges SELECT 'e' || n, '{uuid}', 'n' || (n % {nodes}),
-        'n' || ((n::bigint * 7919 + 1 + n / {nodes}) % {nodes}), 'follows', 1, n % 7000, n % 7000 + 1
+        'n' || ((n::bigint * 7919 + 1 + n / {nodes}) % {nodes}),
+        'follows', 1, n % 7000, n % 7000 + 1
         FROM generate_series(0, {edges} - 1) n;
     ANALYZE dev.tkg_nodes;
     ANALYZE dev.tkg_edges;

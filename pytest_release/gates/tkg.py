@@ -290,7 +290,8 @@ def _components(look: _Look, nodes: int) -> int:
         if sys.byteorder == "little":  # the network's order is the other one
             numbers.byteswap()
         ends = iter(numbers)
-        for a, b in zip(ends, ends, strict=True):
+        for source, target in zip(ends, ends, strict=True):
+            a, b = source, target
             while (up := parent[a]) != a:
                 parent[a] = a = parent[up]
             while (up := parent[b]) != b:
