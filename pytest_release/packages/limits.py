@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
-BLOCK = 256 * KIB  # bytes of content that are handled at a time
+BLOCK = MIB  # bytes of content that are handled at a time
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from pytest_release.packages.contents import Aspect, Flaw
 from pytest_release.packages.flaws import ArchiveError
 from pytest_release.packages.limits import BLOCK, Limits
 
-AHEAD = 6  # blocks that wait for the reader
-UNHASHED = 16  # blocks that wait to be hashed
+AHEAD = 4  # blocks that wait for the reader
+UNHASHED = 6  # blocks that wait to be hashed
 READ = 512 * 1024  # bytes of the file that are read at a time
 
 
