@@ -202,7 +202,7 @@ def _connect(environment: Environment) -> int:
 
 
 def _package_verify(options: argparse.Namespace) -> int:
-    from pytest_release.delivery.commands import verify
+    from pytest_release.packages.verify import verify
 
     return verify(options.files, options.fixtures, options.system, os.environ)
 
