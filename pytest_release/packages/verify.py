@@ -82,7 +82,7 @@ def progress_bar(file: Path) -> Progress | None:
     """A line that fills up, where there is a terminal to show it."""
     if not sys.stderr.isatty():
         return None
-    shown = -1
+    name, shown = one_line(file.name), -1
 
     def progress(done: int, total: int) -> None:
         nonlocal shown
@@ -91,6 +91,6 @@ def progress_bar(file: Path) -> Progress | None:
             shown = share
             bar = "#" * share + "." * (BAR - share)
             end = "\r\x1b[K" if done >= total else ""
-            print(f"\r{file.name} [{bar}]{end}", end="", file=sys.stderr, flush=True)
+            print(f"\r{name} [{bar}]{end}", end="", file=sys.stderr, flush=True)
 
     return progress

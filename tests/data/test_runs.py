@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ from pytest_release.sandbox.stores import UUIDS, Stores
 
 ROOT = Path(__file__).parents[2]
 ONE, TWO = UUIDS
+VERIFY = "import sys; from pytest_release.cli import main; sys.exit(main())"
 DATA = "package or row_count or tkg or identity"
 ENVIRONMENT = """\
 name: here
@@ -200,6 +202,26 @@ def test_package_verify_prints_what_is_in_it(command: Ran, stores: Stores) -> No
     assert "version  1.0.0 (d34bcae)" in out
     assert re.search(r"^ +600  face_detections  embedding: 512 dimensions$", out, re.MULTILINE)
     assert out.endswith("  good\n")
+
+
+def test_a_terminal_shows_how_far_it_is(folder: Path, stores: Stores) -> None:
+    """A bar that fills up on standard error and is wiped away; a pipe gets the result alone."""
+    file = stores.packages[ONE]
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "rb", 0) as terminal, os.fdopen(theirs, "wb", 0) as stderr:
+        done = subprocess.run(
+            [sys.executable, "-c", VERIFY, "package", "verify", str(file)],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            check=True,
+        )
+        shown = terminal.read(65536).decode()
+
+    assert shown.startswith(f"\r{file.name} [")
+    assert shown.endswith(f"[{'#' * 30}]\r\x1b[K")
+    assert done.stdout.endswith("  good\n")
 
 
 def test_package_verify_says_what_is_wrong(command: Ran, stores: Stores, tmp_path: Path) -> None:
