@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import sys
+import time
 from dataclasses import dataclass
 
 from pytest_release.targets import stamps
@@ -14,9 +15,9 @@ from pytest_release.targets import stamps
 KERNEL = "kernel receive stamp"
 READ = "read() return"
 MERGED_MS = 0.3  # how late a waiting reader is woken, on a machine that is not busy: p99
+PATIENCE_S = 1.0  # in which the kernel begins to stamp; a worker of its own switches that on
+PAUSE_S = 0.0005
 
-
-_TRIES = 100
 _kept: list[socket.socket] = []
 
 
@@ -66,8 +67,11 @@ def _stamps_come(reader: socket.socket, writer: socket.socket) -> bool:
     stamps.ask_for_receive_stamps(reader)
     reader.settimeout(None)
     stamps.limit_waiting(reader, socket.SO_RCVTIMEO, 1)
-    for _ in range(_TRIES):
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
         writer.sendall(b"?")
         if stamps.receive(reader, 1)[1] is not None:
             return True
-    return False
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(PAUSE_S)

@@ -61,8 +61,22 @@ def test_an_option_that_is_accepted_and_does_nothing_is_noticed(
 ) -> None:
     """As in a sandbox that only pretends to be Linux."""
     monkeypatch.setattr(stamps, "SO_TIMESTAMPNS", socket.SO_KEEPALIVE)
+    monkeypatch.setattr(clock, "PATIENCE_S", 0.05)
 
     assert clock.refusal() == "no stamp came although SO_TIMESTAMPNS was accepted"
+
+
+def test_a_busy_kernel_begins_to_stamp_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker of the kernel switches the stamps on when it comes to it."""
+    receive, unstamped = stamps.receive, iter(range(150))
+
+    def late(connection: socket.socket, most: int) -> tuple[bytes, int | None]:
+        data, stamp = receive(connection, most)
+        return data, stamp if next(unstamped, None) is None else None
+
+    monkeypatch.setattr(stamps, "receive", late)
+
+    assert clock.refusal() is None
 
 
 def test_other_systems_have_no_such_stamps(monkeypatch: pytest.MonkeyPatch) -> None:
