@@ -1,0 +1,39 @@
+"""``pytest-release verify``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pytest_release.cli._command import Commands
+
+
+def add(commands: Commands) -> None:
+    """Register the command."""
+    command = commands.add_parser("verify", help="check a report bundle against its attestation")
+    command.add_argument("bundle", type=Path, help="the folder, for example reports/latest")
+    command.add_argument(
+        "--key",
+        type=Path,
+        action="append",
+        required=True,
+        help="public key that must have signed (repeatable)",
+    )
+    command.add_argument(
+        "--threshold", type=int, default=1, help="how many of the keys must have (default: 1)"
+    )
+    command.set_defaults(run=_verify)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from datetime import UTC, datetime
+
+    from pytest_release.attestation.keys import load_public_key
+    from pytest_release.attestation.verify import describe, verify_bundle
+
+    keys = [load_public_key(path) for path in options.key]
+    verified = verify_bundle(
+        options.bundle, keys, now=datetime.now(UTC), threshold=options.threshold
+    )
+    print(describe(verified))
+    return 0
