@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import stat
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,24 +18,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from pytest_release.atomic import fsync_folder
 from pytest_release.errors import HistoryError
 from pytest_release.history.chain import Chain, broken, read_chain
 from pytest_release.history.lines import (
+    READ,
+    WRITE,
+    LineError,
     Tail,
     Torn,
-    LineError,
     append_bytes,
     named,
+    open_file,
     read_tail,
 )
 from pytest_release.history.record import REPAIR, SUCCESS, Entry, Record, make_record, read_record
 
-MODE = 0o644
 PATIENCE = 60  # seconds to wait for other processes' locks
 PAUSE = 0.002  # seconds between two tries
-NEW = os.O_RDWR | os.O_APPEND | os.O_CREAT
-OLD = os.O_RDONLY
 ITSELF = "pytest-release"  # the stack of records that are about the history
 
 
@@ -144,8 +142,15 @@ class Book:
         end = b"" if tail.ended else b"\n"
         if tail.torn:
             details = {"torn": named(tail.torn)}
+            notes = f"a write was cut off, {sum(line.length for line in tail.torn)} bytes are left"
             entry = Entry(
-                stack=ITSELF, env="", action=REPAIR, version="", status=SUCCESS, details=details
+                stack=ITSELF,
+                env="-",
+                action=REPAIR,
+                version="-",
+                status=SUCCESS,
+                notes=notes,
+                details=details,
             )
             record = make_record(tail.last, entry, now)
             self._write(end + record.line)
@@ -157,10 +162,7 @@ class Book:
 
     def _write(self, data: bytes) -> None:
         try:
-            first = not os.fstat(self._descriptor).st_size
-            append_bytes(self._descriptor, data)
-            if first:
-                fsync_folder(self._path.parent)
+            append_bytes(self._descriptor, data, self._path.parent)
         except OSError as error:
             raise _failed(self._path, "written", error) from None
 
@@ -188,18 +190,23 @@ class History:
             HistoryError: The file cannot be opened for writing, or others hold it for `PATIENCE`
                 seconds.
         """
-        with _opened(self.path, NEW, fcntl.LOCK_EX) as book:
+        with _opened(self.path, WRITE, fcntl.LOCK_EX) as book:
             yield book
 
     @contextmanager
-    def shared(self) -> Iterator[Chain]:
-        """The verified history, which nobody writes meanwhile; its end may be torn.
+    def reading(self, *, alone: bool = False) -> Iterator[Chain]:
+        """The verified history, every line of it proven, which nobody writes meanwhile.
+
+        Args:
+            alone: Nobody reads it meanwhile either.
 
         Raises:
-            HistoryError: There is none, it cannot be read, or its chain is broken.
+            HistoryError: There is none, it cannot be read, its chain is broken, or its end is torn.
         """
-        with _opened(self.path, OLD, fcntl.LOCK_SH) as book:
-            yield book.chain()
+        with _opened(self.path, READ, fcntl.LOCK_EX if alone else fcntl.LOCK_SH) as book:
+            chain = book.chain()
+            _refuse_torn(chain, self.path)
+            yield chain
 
     def append(self, entry: Entry, now: datetime) -> Written:
         """`Book.append` under a lock."""
@@ -223,17 +230,11 @@ def verify(path: Path) -> Chain:
     Raises:
         HistoryError: There is none, it cannot be read, its chain is broken, or its end is torn.
     """
-    with History(path).shared() as chain:
-        refuse_torn(chain, path)
+    with History(path).reading() as chain:
         return chain
 
 
-def refuse_torn(chain: Chain, path: Path) -> None:
-    """Raise for an end that is torn.
-
-    Raises:
-        HistoryError: It is.
-    """
+def _refuse_torn(chain: Chain, path: Path) -> None:
     advice = "run: pytest-release history repair, or let the next writer do it"
     lines = chain.count + sum(len(record.torn) for record in chain.records)
     if chain.torn:
@@ -245,32 +246,17 @@ def refuse_torn(chain: Chain, path: Path) -> None:
 
 @contextmanager
 def _opened(path: Path, flags: int, lock: int) -> Iterator[Book]:
-    verb = "read" if flags == OLD else "written"
+    verb = "read" if flags == READ else "written"
     try:
-        descriptor = _open(path, flags)
+        descriptor = open_file(path, flags)
     except OSError as error:
         raise _failed(path, verb, error) from None
     book = Book(path, descriptor)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise HistoryError(f"{path} is not a plain file")
         _lock(path, descriptor, lock)
         yield book
     finally:
         book.close()
-
-
-def _open(path: Path, flags: int) -> int:
-    flags |= os.O_NONBLOCK | os.O_CLOEXEC  # opening a FIFO would wait for its other end
-    if flags & os.O_CREAT:
-        try:
-            descriptor = os.open(path, flags | os.O_EXCL, MODE)
-        except FileExistsError:
-            pass
-        else:
-            os.fchmod(descriptor, MODE)  # whatever the umask: others may read what was released
-            return descriptor
-    return os.open(path, flags, MODE)
 
 
 def _lock(path: Path, descriptor: int, lock: int) -> None:

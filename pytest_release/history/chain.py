@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pytest_release.errors import HistoryError
-from pytest_release.history.lines import MOST_TORN, Torn, LineError, read_lines
+from pytest_release.history.lines import MOST_TORN, LineError, Torn, read_lines
 from pytest_release.history.record import NOTHING, REPAIR, Record, read_record
 
 

@@ -7,11 +7,18 @@ beginning of a JSON object is one: what is JSON was not torn.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 from typing import BinaryIO, Generic, TypeVar
 
+from pytest_release.atomic import fsync_folder
+
+MODE = 0o644
+READ = os.O_RDONLY
+WRITE = os.O_RDWR | os.O_APPEND | os.O_CREAT
 LARGEST = 1024 * 1024  # bytes of a line, with its line feed
 MOST_TORN = 1000  # lines between two that are whole
 FIRST_WINDOW = 64 * 1024  # bytes of the tail that are read at first
@@ -64,6 +71,30 @@ class Tail(Generic[T]):
     last: T | None
     torn: tuple[Torn, ...]
     ended: bool
+
+
+def open_file(path: Path, flags: int) -> int:
+    """A descriptor of a plain file.
+
+    Args:
+        path: With `WRITE`, made with `MODE` when it is not there.
+        flags: `READ` or `WRITE`.
+
+    Raises:
+        OSError: There is none, or it is something else.
+    """
+    flags |= os.O_NONBLOCK | os.O_CLOEXEC  # opening a FIFO would wait for its other end
+    try:
+        descriptor = os.open(path, flags | os.O_EXCL if flags & os.O_CREAT else flags, MODE)
+    except FileExistsError:
+        descriptor = os.open(path, flags, MODE)
+    else:
+        if flags & os.O_CREAT:
+            os.fchmod(descriptor, MODE)  # whatever the umask: what was released is no secret
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(None, "it is not a plain file")
+    return descriptor
 
 
 def read_lines(stream: BinaryIO) -> Iterator[tuple[bytes, bool]]:
@@ -119,16 +150,24 @@ def _last_whole(
     return None, tuple(reversed(torn))
 
 
-def append_bytes(descriptor: int, data: bytes) -> None:
+def append_bytes(descriptor: int, data: bytes, folder: Path) -> None:
     """Write `data` in one call, and make it durable.
+
+    Args:
+        descriptor: Of a file that only grows.
+        data: Lines.
+        folder: Where the file is; made durable with the first line.
 
     Raises:
         OSError: It was not written, or a part of it only.
     """
+    first = not os.fstat(descriptor).st_size
     written = os.write(descriptor, data)
     if written != len(data):
-        raise OSError(None, f"only {written} of {len(data)} bytes were written")
+        raise OSError(None, f"only {written} of {len(data)} bytes were taken")
     os.fsync(descriptor)
+    if first:
+        fsync_folder(folder)
 
 
 def named(torn: tuple[Torn, ...]) -> list[dict[str, str | int]]:

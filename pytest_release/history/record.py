@@ -12,7 +12,7 @@ from typing import Any
 
 from pytest_release.atomic import canonical_json
 from pytest_release.errors import HistoryError
-from pytest_release.history.lines import LARGEST, Torn, LineError
+from pytest_release.history.lines import LARGEST, LineError, Torn
 
 REPAIR = "repair"  # the action of a record that names torn lines
 SUCCESS = "success"
