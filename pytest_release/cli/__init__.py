@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from pytest_release.cli import env, keygen, package, sandbox, verify
+from pytest_release.cli import env, history, keygen, package, sandbox, verify
 from pytest_release.errors import ReleaseError
 
 
@@ -39,10 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pytest-release",
-        description="Keys, verification, environments, packages and the sandbox of pytest-release. "
+        description="Keys, verification, environments, packages, the sandbox and the history. "
         "The gates themselves are run by pytest: pytest --env NAME.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (keygen, verify, env, package, sandbox):
+    for module in (keygen, verify, env, package, sandbox, history):
         module.add(commands)
     return parser
