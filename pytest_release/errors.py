@@ -11,6 +11,7 @@
     ├── BundleError           the report folder
     ├── SandboxError          the embedded reference deployment
     ├── HistoryError          the history: its file, or its chain
+    ├── PromotionError        a promotion that cannot be decided, or recorded
     └── VerificationError     an attestation or a bundle that does not verify
 
 Every message is complete by itself: what was read, where, what was expected, what to do.
@@ -52,6 +53,10 @@ class SandboxError(ReleaseError):
 
 class HistoryError(ReleaseError):
     """The history cannot be read or written, or its chain is broken; names file, line and how."""
+
+
+class PromotionError(ReleaseError):
+    """A promotion cannot be decided or recorded; a refusal is no error, but a decision."""
 
 
 class VerificationError(ReleaseError):

@@ -25,9 +25,9 @@ from typing import Any
 
 from securesystemslib.signer import Key, Signer
 
-from pytest_release.attestation.envelope import open_envelope, sign
-from pytest_release.attestation.statement import STATEMENT
-from pytest_release.config.validation import validator
+from pytest_release.attestation.envelope import sign
+from pytest_release.attestation.predicates import HISTORY, open_statement
+from pytest_release.attestation.statement import statement
 from pytest_release.errors import HistoryError, VerificationError
 from pytest_release.history import Chain, History, anchors_of
 from pytest_release.history.lines import (
@@ -42,7 +42,6 @@ from pytest_release.history.lines import (
     read_tail,
 )
 
-HISTORY = "https://pytest-release.dev/attestation/history/v0.1"
 SUBJECT = "history"
 
 
@@ -86,8 +85,8 @@ def add_anchor(path: Path, signer: Signer, now: datetime) -> Anchor:
             descriptor = open_file(anchors, WRITE)
             try:
                 tail = read_tail(descriptor, _whole)
-                statement = anchor_statement(chain, tail.torn, now)
-                line = sign(statement, signer)
+                said = anchor_statement(chain, tail.torn, now)
+                line = sign(said, signer)
                 append_bytes(descriptor, line if tail.ended else b"\n" + line, path.parent)
             finally:
                 os.close(descriptor)
@@ -96,7 +95,7 @@ def add_anchor(path: Path, signer: Signer, now: datetime) -> Anchor:
         except OSError as error:
             raise HistoryError(f"{anchors} cannot be written: {error.strerror}") from None
     key = signer.public_key
-    return _anchor(statement["predicate"], {key.keyid: key})
+    return _anchor(said["predicate"], {key.keyid: key})
 
 
 def anchor_statement(chain: Chain, torn: tuple[Torn, ...], now: datetime) -> dict[str, Any]:
@@ -107,17 +106,13 @@ def anchor_statement(chain: Chain, torn: tuple[Torn, ...], now: datetime) -> dic
         torn: The lines at the end of the anchors that were not written to their end.
         now: Aware.
     """
-    return {
-        "_type": STATEMENT,
-        "subject": [{"name": SUBJECT, "digest": {"sha256": chain.head}}],
-        "predicateType": HISTORY,
-        "predicate": {
-            "records": chain.count,
-            "head": chain.head,
-            "time": now.astimezone(UTC).isoformat(),
-            "torn": named(torn),
-        },
+    predicate = {
+        "records": chain.count,
+        "head": chain.head,
+        "time": now.astimezone(UTC).isoformat(),
+        "torn": named(torn),
     }
+    return statement([{"name": SUBJECT, "digest": {"sha256": chain.head}}], HISTORY, predicate)
 
 
 def check_anchors(
@@ -186,11 +181,7 @@ def _whole(line: bytes) -> bytes:
 
 
 def _open(line: bytes, keys: Sequence[Key]) -> Anchor:
-    opened = open_envelope(line, keys)
-    error = next(validator("history").iter_errors(opened.statement), None)
-    if error is not None:
-        message = f"{error.json_path} is not as history v0.1 says ({error.validator})"
-        raise VerificationError(message)
+    opened = open_statement(line, keys, HISTORY)
     anchor = _anchor(opened.statement["predicate"], opened.keys)
     if opened.statement["subject"][0]["digest"]["sha256"] != anchor.head:
         raise VerificationError("its subject is not the hash that it names")

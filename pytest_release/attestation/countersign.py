@@ -10,12 +10,12 @@ from securesystemslib.signer import Key, Signer
 
 from pytest_release.atomic import write_bytes
 from pytest_release.attestation.envelope import LARGEST, countersign
-from pytest_release.attestation.predicates import WAIVER, open_statement
-from pytest_release.attestation.verify import ATTESTATION, verify_bundle
+from pytest_release.attestation.verify import ATTESTATION, describe, verify_bundle
+from pytest_release.attestation.waiver import open_waiver
 from pytest_release.errors import VerificationError
 
 
-def countersign_path(path: Path, keys: Sequence[Key], signer: Signer, now: datetime) -> Path:
+def countersign_path(path: Path, keys: Sequence[Key], signer: Signer, now: datetime) -> str:
     """Add a signature to a bundle's two statements, or to a waiver.
 
     Args:
@@ -25,28 +25,30 @@ def countersign_path(path: Path, keys: Sequence[Key], signer: Signer, now: datet
         now: Aware.
 
     Returns:
-        The file that was written.
+        What was signed, for people.
 
     Raises:
         VerificationError: It does not verify, was signed by this key before, or cannot be written.
     """
     if path.is_dir():
-        verify_bundle(path, keys, now=now)
+        said = describe(verify_bundle(path, keys, now=now))
         file = path / ATTESTATION
+        lines = _read(file).splitlines(keepends=True)
     else:
         file = path
-    try:
-        if file.stat().st_size > 2 * LARGEST:
-            raise VerificationError(f"{file} is too large to be an attestation")
-        lines = file.read_bytes().splitlines(keepends=True)
-    except OSError as error:
-        raise VerificationError(f"{file} cannot be read: {error.strerror}") from None
-    if file is path:
-        for line in lines[:1]:
-            open_statement(line, keys, WAIVER)
+        lines = [_read(file)]
+        said = str(open_waiver(lines[0], keys)[0])
     signed = b"".join(countersign(line, keys, signer) for line in lines)
     try:
         write_bytes(file, signed)
     except OSError as error:
         raise VerificationError(f"{file} cannot be written: {error.strerror}") from None
-    return file
+    return said
+
+
+def _read(file: Path) -> bytes:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(2 * LARGEST)  # more is refused by who opens it
+    except OSError as error:
+        raise VerificationError(f"{file} cannot be read: {error.strerror}") from None

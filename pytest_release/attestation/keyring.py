@@ -108,7 +108,9 @@ def add_key(fixtures: Path, name: str, file: Path) -> Key:
         VerificationError: The file is no public key, or ``keys/`` cannot be written.
     """
     if not NAME.fullmatch(name):
-        raise UsageError(f"a key's name is of lower-case letters, digits, '.', '_', '-'; got {name!r}")
+        raise UsageError(
+            f"a key's name is of lower-case letters, digits, '.', '_', '-'; got {name!r}"
+        )
     keyring = load_keyring(fixtures)
     key = load_public_key(file)
     if name in keyring.keys:

@@ -14,16 +14,24 @@ from pytest_release.errors import VerificationError
 
 WAIVER = "https://pytest-release.dev/attestation/waiver/v0.1"
 PROMOTION = "https://pytest-release.dev/attestation/promotion/v0.1"
-SCHEMAS = {RELEASE_GATE: "release-gate", WAIVER: "waiver", PROMOTION: "promotion"}
+HISTORY = "https://pytest-release.dev/attestation/history/v0.1"
+SCHEMAS = {
+    RELEASE_GATE: "release-gate",
+    WAIVER: "waiver",
+    PROMOTION: "promotion",
+    HISTORY: "history",
+}
 
 
-def open_statement(line: bytes, keys: Sequence[Key], *types: str) -> VerifiedStatement:
+def open_statement(
+    line: bytes, keys: Sequence[Key], *types: str, threshold: int = 1
+) -> VerifiedStatement:
     """Verify an envelope, and that it holds a statement of one of these types.
 
     Raises:
-        VerificationError: None of the keys signed it, or it is another statement.
+        VerificationError: Too few of the keys signed it, or it is another statement.
     """
-    opened = open_envelope(line, keys)
+    opened = open_envelope(line, keys, threshold)
     check_statement(opened.statement, *types)
     return opened
 

@@ -195,7 +195,7 @@ def describe(verified: VerifiedBundle) -> str:
         f"environment  {predicate.get('environment')}, {predicate.get('role')}",
         f"system       {predicate.get('system')}",
         f"release      {release.get('version') or 'without a version'}",
-        *(f"subject      {_subject(subject)}" for subject in verified.subjects),
+        *(f"subject      {subject_line(subject)}" for subject in verified.subjects),
         f"finished     {predicate.get('finished')}",
         *(f"gate         {name}: {gate['verdict']}" for name, gate in _gates(predicate)),
         f"files        {len(predicate.get('files', {}))}, all as signed",
@@ -209,7 +209,8 @@ def describe(verified: VerifiedBundle) -> str:
     return "\n".join(map(one_line, lines))  # versions and names are the deployment's words
 
 
-def _subject(subject: Mapping[str, Any]) -> str:
+def subject_line(subject: Mapping[str, Any]) -> str:
+    """A subject with its digests, for people."""
     digests = ", ".join(f"{name}:{value}" for name, value in subject.get("digest", {}).items())
     return f"{subject.get('name')} ({digests})"
 

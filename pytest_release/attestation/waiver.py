@@ -72,13 +72,18 @@ def open_waiver(line: bytes, keys: Sequence[Key]) -> tuple[Waiver, VerifiedState
         VerificationError: None of the keys signed it, or it is no waiver.
     """
     opened = open_statement(line, keys, WAIVER)
-    waiver = _read(opened.statement["predicate"])
+    waiver = read_predicate(opened.statement["predicate"])
     if waiver_statement(waiver) != opened.statement:
         raise VerificationError("its subject is not what its predicate speaks of")
     return waiver, opened
 
 
-def _read(predicate: Mapping[str, Any]) -> Waiver:
+def read_predicate(predicate: Mapping[str, Any]) -> Waiver:
+    """The waiver that a predicate, which met its schema, is.
+
+    Raises:
+        VerificationError: Its times are none.
+    """
     try:
         times = {n: datetime.fromisoformat(predicate[n]) for n in ("issued", "until")}
     except ValueError:

@@ -60,8 +60,7 @@ def load_policy(fixtures: Path, name: str) -> Policy:
         folder = fixtures / "policies"
         there_are = ", ".join(known) or "none (no *.yaml there)"
         raise UsageError(
-            f"no policy guards {ascii(name)}{suggestion(name, known)}; "
-            f"policies in {folder}: {there_are}"
+            f"no policy guards {name!a}{suggestion(name, known)}; policies in {folder}: {there_are}"
         )
     document = load_document(fixtures / "policies" / f"{name}.yaml")
     validate(Resolved(document, frozenset(), frozenset()), "policy")
@@ -191,6 +190,4 @@ def _waivers(given: Mapping[str, Any] | None) -> WaiverPolicy | None:
     if given is None:
         return None
     longest = timedelta(hours=given["max_h"])
-    return WaiverPolicy(
-        _signers(given["signers"]), longest, frozenset(given.get("forbidden", ()))
-    )
+    return WaiverPolicy(_signers(given["signers"]), longest, frozenset(given.get("forbidden", ())))

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
-from pytest_release.errors import UsageError
 from pytest_release.history.record import REPAIR, SUCCESS, Record
-
-UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
-_DURATION = re.compile(rf"([0-9]{{1,9}})([{''.join(UNITS)}])", re.ASCII)
+from pytest_release.moments import moment
 
 
 def select(
@@ -55,23 +51,5 @@ def last_good(records: Iterable[Record]) -> tuple[Record, ...]:
 
 
 def since(text: str, now: datetime) -> datetime:
-    """The moment that ``--since`` means.
-
-    Args:
-        text: A date or time in ISO 8601 (UTC where it has no offset), or how long ago: ``90s``,
-            ``30m``, ``12h``, ``7d``, ``2w``.
-        now: Aware.
-
-    Raises:
-        UsageError: It is neither.
-    """
-    try:
-        if ago := _DURATION.fullmatch(text):
-            return now - timedelta(**{UNITS[ago[2]]: int(ago[1])})
-        moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        example = "2026-01-30, 2026-01-30T10:15:00 or 7d"
-        raise UsageError(
-            f"--since takes a date, a time or a duration ({example}): {text!r}"
-        ) from None
+    """The moment that ``--since`` means; see `moment`."""
+    return moment("--since", text, now)

@@ -169,8 +169,9 @@ def _subjects(
         ("images", candidate.images, [(a, a.images) for a in counted]),
     ):
         asked = kind in policy.subjects
-        problems = _digest_problems(kind, asked, named, attested)
-        yield _condition(kind, "; ".join(problems), ", ".join(named) or "not asked for")
+        problems = "; ".join(_digest_problems(kind, asked, named, attested))
+        if problems or named:
+            yield _condition(kind, problems, ", ".join(named))
 
 
 def _commit_problems(
@@ -224,8 +225,8 @@ def _gate(requirement: Requirement, counted: Sequence[Attested], now: datetime) 
     here = [a for a in there if requirement.environment in (None, a.environment)]
     here = [a for a in here if requirement.role in (None, a.role)]
     if not here:
-        others = f"; there is one of {', '.join(sorted({a.environment for a in there}))}"
-        problem = f"no attestation of it is of {requirement.place}{others if there else ''}"
+        others = f", but in {', '.join(sorted({a.environment for a in there}))}" if there else ""
+        problem = f"nothing attests it in {requirement.place}{others}"
         return Condition(name, State.UNMET, problem)
     signed = [a for a in here if _signed(a, requirement.signers)]
     if not signed:
@@ -245,7 +246,7 @@ def _signed(attested: Attested, needed: Signers) -> bool:
 
 
 def _ran(attested: Attested, gate: str) -> bool:
-    return attested.gates.get(gate, {}).get("verdict", NEVER_RAN) != NEVER_RAN
+    return gate in attested.gates and attested.gates[gate]["verdict"] != NEVER_RAN
 
 
 def _cases(gate: Mapping[str, Any]) -> int:

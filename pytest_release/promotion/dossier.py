@@ -169,7 +169,7 @@ def _check(
 ) -> None:
     if attested.version != release:
         named = attested.version or "a release without a version"
-        raise VerificationError(f"it is of {ascii(named)}, and not of {ascii(release)}")
+        raise VerificationError(f"it is of {named!a}, and not of {release!a}")
     if attested.nonce in served:
         raise VerificationError(f"its run has served {served[attested.nonce]}; run the gates again")
     for other in counted:

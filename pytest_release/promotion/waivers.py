@@ -13,15 +13,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
+from securesystemslib.signer import Signer
+
+from pytest_release.atomic import write_bytes
+from pytest_release.attestation.envelope import sign
 from pytest_release.attestation.keyring import Keyring, load_keyring
 from pytest_release.attestation.verify import SKEW
-from pytest_release.attestation.waiver import Waiver, open_waiver
+from pytest_release.attestation.waiver import Waiver, open_waiver, waiver_statement
 from pytest_release.config.policies import load_policy
 from pytest_release.config.policy import ALL_GATES, Policy, WaiverPolicy
-from pytest_release.errors import ReleaseError, VerificationError
+from pytest_release.config.validation import suggestion
+from pytest_release.errors import ReleaseError, UsageError, VerificationError
 from pytest_release.hostile import one_line
 from pytest_release.promotion.dossier import check_signers
 
@@ -89,11 +94,7 @@ def check_waiver(read: Accepted, policy: Policy, now: datetime) -> None:
         VerificationError: The first that does not hold, and why.
     """
     waiver = read.waiver
-    allowed = _allowed(waiver.gate, policy)  # 3
-    if waiver.until - waiver.issued > allowed.longest:
-        given = _hours((waiver.until - waiver.issued).total_seconds())
-        longest = _hours(allowed.longest.total_seconds())
-        raise VerificationError(f"it is for {given}, the policy allows {longest}")
+    allowed = _allowed(waiver, policy)  # 3
     signed = [name for name in read.signers if name in allowed.signers.keys]  # 4
     if len(signed) < allowed.signers.threshold:
         by = ", ".join(read.signers)
@@ -104,18 +105,61 @@ def check_waiver(read: Accepted, policy: Policy, now: datetime) -> None:
         raise VerificationError(f"it ended on {waiver.until:%Y-%m-%d %H:%M} UTC")
 
 
-def _allowed(gate: str, policy: Policy) -> WaiverPolicy:
-    allowed = policy.break_glass if gate == ALL_GATES else policy.waivers
+def _allowed(waiver: Waiver, policy: Policy) -> WaiverPolicy:
+    """What the policy says of such waivers, which it allows."""
+    glass = waiver.gate == ALL_GATES
+    allowed = policy.break_glass if glass else policy.waivers
     if allowed is None:
-        what = "the glass cannot be broken" if gate == ALL_GATES else "no gate can be waived"
+        what = "the glass cannot be broken" if glass else "no gate can be waived"
         raise VerificationError(f"{what} in {policy.name}")
-    if gate in allowed.forbidden:
-        raise VerificationError(f"{gate} cannot be waived in {policy.name}")
+    if waiver.gate in allowed.forbidden:
+        raise VerificationError(f"{waiver.gate} cannot be waived in {policy.name}")
+    if waiver.until - waiver.issued > allowed.longest:
+        given, longest = _hours(waiver.until - waiver.issued), _hours(allowed.longest)
+        raise VerificationError(f"it is for {given}, the policy allows {longest}")
     return allowed
 
 
-def _hours(seconds: float) -> str:
-    return f"{seconds / 3600:g} h"
+def _hours(time: timedelta) -> str:
+    return f"{time.total_seconds() / 3600:.4g} h"
+
+
+def issue_waiver(fixtures: Path, waiver: Waiver, signer: Signer, now: datetime) -> tuple[Path, str]:
+    """Sign a waiver that the policy allows, and put it where promotions look.
+
+    Returns:
+        Its file, and what it lacks until it counts; nothing, mostly.
+
+    Raises:
+        UsageError: It ends before it begins, or is of a gate that the policy does not ask for.
+        VerificationError: The policy does not allow it, its texts are too long, or it cannot be
+            written.
+    """
+    policy = load_policy(fixtures, waiver.environment)
+    gates = [requirement.gate for requirement in policy.gates]
+    if waiver.gate not in (ALL_GATES, *gates):
+        near = suggestion(waiver.gate, gates)
+        raise UsageError(
+            f"{policy.source} asks for no gate {waiver.gate!r}{near}; gates: {', '.join(gates)}"
+        )
+    if waiver.until <= now:
+        raise UsageError(f"--until {waiver.until:%Y-%m-%d %H:%M} UTC is not in the future")
+    _allowed(waiver, policy)
+    keyring = load_keyring(fixtures)
+    line = sign(waiver_statement(waiver), signer)
+    open_waiver(line, [signer.public_key])  # what no promotion could read is not written
+    folder = fixtures / "waivers" / policy.name
+    file = folder / f"{waiver.issued:%Y%m%dT%H%M%SZ}_{waiver.gate}_{waiver.nonce[:8]}{SUFFIX}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_bytes(file, line)
+    except OSError as error:
+        raise VerificationError(f"{file} cannot be written: {error.strerror}") from None
+    try:
+        check_waiver(read_waiver(file, policy.name, keyring), policy, now)
+    except VerificationError as error:
+        return file, str(error)
+    return file, ""
 
 
 def in_force(fixtures: Path, environment: str, now: datetime) -> tuple[str, ...]:

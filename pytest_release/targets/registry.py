@@ -43,7 +43,7 @@ def resolve_image(reference: str) -> str:
     match = REFERENCE.fullmatch(reference)
     if match is None or not (match["tag"] or match["digest"]):
         expected = "registry/name:tag or registry/name@sha256:DIGEST"
-        raise TargetError(f"{ascii(reference)} is no image's reference: expected {expected}")
+        raise TargetError(f"{reference!a} is no image's reference: expected {expected}")
     if match["digest"]:
         return match["digest"]
     scheme = "http" if HERE.fullmatch(match["host"]) else "https"
