@@ -178,12 +178,12 @@ def test_the_same_key_is_not_added_twice(tmp_path: Path) -> None:
     """Nor once more after it was revoked, under whatever name."""
     key, file = key_file(tmp_path)
     add_key(tmp_path, "ci", file)
-    with pytest.raises(UsageError, match="^this key is trusted already, as 'ci'$"):
+    with pytest.raises(UsageError, match=r"^this key is trusted already, as 'ci'$"):
         add_key(tmp_path, "other", file)
 
     revoke_key(tmp_path, "ci", "stolen", NOW)
     (tmp_path / "keys" / "ci.pub").unlink()
-    with pytest.raises(UsageError, match="^this key was revoked, as 'ci': stolen$"):
+    with pytest.raises(UsageError, match=r"^this key was revoked, as 'ci': stolen$"):
         add_key(tmp_path, "other", file)
     assert load_keyring(tmp_path).describe(key.keyid).startswith("ci, which was revoked")
 
@@ -226,7 +226,7 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 
 def test_only_a_trusted_key_is_revoked_and_once(tmp_path: Path) -> None:
     """A misspelt name lists those there are."""
-    with pytest.raises(UsageError, match="^there is no key 'ci'; keys: none$"):
+    with pytest.raises(UsageError, match=r"^there is no key 'ci'; keys: none$"):
         revoke_key(tmp_path, "ci", "stolen", NOW)
     for name in ("ci", "lab"):
         trust(tmp_path, name)
@@ -235,7 +235,7 @@ def test_only_a_trusted_key_is_revoked_and_once(tmp_path: Path) -> None:
         revoke_key(tmp_path, "cii", "stolen", NOW)
     revoke_key(tmp_path, "ci", "stolen", NOW)
 
-    with pytest.raises(UsageError, match="^the key 'ci' is revoked already$"):
+    with pytest.raises(UsageError, match=r"^the key 'ci' is revoked already$"):
         revoke_key(tmp_path, "ci", "stolen again", NOW)
 
 
