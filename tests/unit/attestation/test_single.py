@@ -50,8 +50,8 @@ def test_a_waiver_is_described_in_a_sentence(write: Write) -> None:
 
     assert describe_file(verified).splitlines() == [
         (
-            "waiver       everything of 1.4.2 is waived in production until 2026-11-23 12:00 UTC by "
-            "Zoë: fire"
+            "waiver       everything of 1.4.2 is waived in production until 2026-11-23 12:00 UTC "
+            "by Zoë: fire"
         ),
         f"signed by    {fingerprint(KEY)}",
     ]
