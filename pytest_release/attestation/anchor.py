@@ -92,7 +92,7 @@ def add_anchor(path: Path, signer: Signer, now: datetime) -> Anchor:
             finally:
                 os.close(descriptor)
         except LineError as error:
-            raise HistoryError(f"{anchors}: {error}") from None
+            raise HistoryError(f"{anchors}, at its end: {error}") from None
         except OSError as error:
             raise HistoryError(f"{anchors} cannot be written: {error.strerror}") from None
     key = signer.public_key
