@@ -19,7 +19,7 @@ from pytest_release.config.validation import validator
 from pytest_release.errors import HistoryError, VerificationError
 from pytest_release.history import History, anchors_of, verify
 from pytest_release.history.lines import LARGEST
-from tests.unit.history.conftest import NOW, entry
+from tests.unit.history.conftest import NOW, entry, spy
 
 
 @dataclass(frozen=True)
@@ -277,10 +277,7 @@ def test_anchors_that_cannot_be_written(anchored: Anchored) -> None:
 
 def test_an_anchor_is_durable(anchored: Anchored, monkeypatch: pytest.MonkeyPatch) -> None:
     """One write, then fsync."""
-    calls: list[str] = []
-    os_write, fsync = os.write, os.fsync
-    monkeypatch.setattr(os, "write", lambda *a: (calls.append("write"), os_write(*a))[1])
-    monkeypatch.setattr(os, "fsync", lambda *a: (calls.append("fsync"), fsync(*a))[1])
+    calls = spy(monkeypatch, "write", "fsync")
     add_anchor(anchored.path, anchored.signer, NOW)
 
-    assert calls == ["write", "fsync"]
+    assert [name for name, _ in calls] == ["write", "fsync"]

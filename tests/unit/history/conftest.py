@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +37,24 @@ def read(content: bytes) -> Chain:
 def joined(lines: Sequence[bytes]) -> bytes:
     """The lines, each with its line feed."""
     return b"".join(line + b"\n" for line in lines)
+
+
+def spy(monkeypatch: pytest.MonkeyPatch, *names: str) -> list[tuple[str, tuple[object, ...]]]:
+    """The calls of these functions of `os`, which do what they do, in their order."""
+    calls: list[tuple[str, tuple[object, ...]]] = []
+
+    def watch(name: str) -> None:
+        original = getattr(os, name)
+
+        def call(*arguments: object) -> object:
+            calls.append((name, arguments))
+            return original(*arguments)
+
+        monkeypatch.setattr(os, name, call)
+
+    for name in names:
+        watch(name)
+    return calls
 
 
 @pytest.fixture

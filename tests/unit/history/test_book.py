@@ -16,7 +16,7 @@ from pytest_release.errors import HistoryError
 from pytest_release.history import Entry, History, anchors_of, book, verify
 from pytest_release.history.lines import LARGEST, MOST_TORN, Torn, append_bytes
 from pytest_release.history.record import make_record
-from tests.unit.history.conftest import NOW, entry
+from tests.unit.history.conftest import NOW, entry, spy
 
 WRITERS = """
 import os, sys
@@ -270,12 +270,10 @@ def test_appending_reads_the_end_alone(path: Path, monkeypatch: pytest.MonkeyPat
     """However long the history is."""
     record = make_record(None, entry(notes="x" * 1000), NOW)
     path.write_bytes(b"not looked at\n" * 100_000 + record.line)
-    asked: list[int] = []
-    pread = os.pread
-    monkeypatch.setattr(os, "pread", lambda fd, n, at: (asked.append(n), pread(fd, n, at))[1])
+    calls = spy(monkeypatch, "pread")
 
     assert History(path).append(entry("2"), NOW).record.previous == record.hash
-    assert asked == [64 * 1024]
+    assert [arguments[1] for _, arguments in calls] == [64 * 1024]
 
 
 def test_a_long_line_is_read_whole(path: Path) -> None:
@@ -434,15 +432,11 @@ def test_a_call_that_fails_is_one_sentence(
 
 def test_a_record_is_one_write_and_durable(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first with its folder, too."""
-    calls: list[str] = []
-    write, fsync = os.write, os.fsync
-    monkeypatch.setattr(os, "write", lambda *a: (calls.append("write"), write(*a))[1])
-    monkeypatch.setattr(os, "fsync", lambda *a: (calls.append("fsync"), fsync(*a))[1])
-
+    calls = spy(monkeypatch, "write", "fsync")
     History(path).append(entry("1"), NOW)
-    assert calls == ["write", "fsync", "fsync"]
     History(path).append(entry("2"), NOW)
-    assert calls[3:] == ["write", "fsync"]
+
+    assert [name for name, _ in calls] == ["write", "fsync", "fsync", "write", "fsync"]
 
 
 def test_a_part_is_not_a_write(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
