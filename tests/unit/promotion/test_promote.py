@@ -7,6 +7,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,7 +99,7 @@ def test_a_dry_run_knows_the_history(desk: Desk) -> None:
 
 
 def test_without_a_bundle_the_folder_of_reports_is_searched(desk: Desk) -> None:
-    """Those of the release that count are used, those of another are no matter, others are named."""
+    """Those of the release that count are used, of another are ignored, others are named."""
     desk.bundle("good")
     desk.bundle("older-release", put(release={**_release(), "version": "1.4.1"}))
     desk.bundle("local", signers=("nobody",))
@@ -114,7 +115,13 @@ def test_without_a_bundle_the_folder_of_reports_is_searched(desk: Desk) -> None:
 
 def _release(**changes: object) -> dict[str, object]:
     """The predicate's release."""
-    common = {"asked": None, "version": RELEASE, "commit": COMMIT, "packages": {}, "images": {}}
+    common: dict[str, object] = {
+        "asked": None,
+        "version": RELEASE,
+        "commit": COMMIT,
+        "packages": {},
+        "images": {},
+    }
     return {**common, **changes}
 
 
@@ -379,7 +386,7 @@ def test_the_record_needs_a_key_that_is_trusted(desk: Desk) -> None:
         ({"environment": "pr\u043eduction"}, r"no policy guards 'pr\\u043eduction', did you mean"),
     ],
 )
-def test_a_wrong_request_is_said(desk: Desk, changes: dict[str, object], message: str) -> None:
+def test_a_wrong_request_is_said(desk: Desk, changes: dict[str, Any], message: str) -> None:
     """Before anything is read or written."""
     with pytest.raises(UsageError, match=message):
         desk.promote(**changes)
