@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from pytest_release.cli import env, keygen, package, sandbox, verify
+from pytest_release.cli import ci_summary, env, keygen, package, sandbox, verify
 from pytest_release.errors import ReleaseError
 
 
@@ -43,6 +43,6 @@ def _parser() -> argparse.ArgumentParser:
         "The gates themselves are run by pytest: pytest --env NAME.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (keygen, verify, env, package, sandbox):
+    for module in (keygen, verify, ci_summary, env, package, sandbox):
         module.add(commands)
     return parser
