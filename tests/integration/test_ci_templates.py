@@ -31,9 +31,9 @@ STAND_IN = """\
 #!/bin/sh
 printf '%s\\n' "$@" >argv
 env >environment
-for key; do :; done
-stat -c '%a' "$key" >mode
-echo '{"action": "promote"}' >>history.jsonl
+while [ "$1" != --history ]; do shift; done
+stat -c '%a' "$6" >mode
+echo '{"action": "promote"}' >>"$2"
 exit "$STATUS"
 """
 
@@ -188,12 +188,13 @@ def git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout
 
 
-def check_promotion(folder: Path, secret: str) -> None:
+def check_promotion(folder: Path, secret: str, history: str) -> None:
     """What was called with which key, and that nobody else could see the key."""
     arguments = (folder / "argv").read_text()
     assert arguments.split()[:-1] == [
         *("promote", "--to", "production", "--release", "1.0.0", "--commit", "d34bcae"),
-        *("--bundle", "bundle", "--sign-with"),
+        *("--bundle", "bundle", "--history", f"{history}/history.jsonl"),
+        *("--record-dir", f"{history}/promotions", "--sign-with"),
     ]
     assert (folder / "mode").read_text() == "600\n"
     assert secret not in arguments + (folder / "environment").read_text()
@@ -209,7 +210,7 @@ def test_githubs_promotion_job_keeps_the_history(status: int, folder: Path, hist
     job = run_job(GITHUB, "promote", folder, {"PROMOTION_KEY": pem}, STATUS=str(status))
 
     assert list(job.statuses.values()) == [status, 0], job.output
-    check_promotion(folder, pem.splitlines()[1])
+    check_promotion(folder, pem.splitlines()[1], "history")
     kept = git("-C", str(history), "show", "release-history:history.jsonl")
     assert kept == '{"action": "begin"}\n{"action": "promote"}\n'
 
@@ -224,6 +225,6 @@ def test_gitlabs_promotion_job_keeps_the_history(status: int, folder: Path) -> N
     job = run_job(GITLAB, "promote", folder, {}, STATUS=str(status), **places)
 
     assert list(job.statuses.values()) == [status], job.output
-    check_promotion(folder, key.read_text().splitlines()[1])
+    check_promotion(folder, key.read_text().splitlines()[1], places["HISTORY"])
     kept = (folder / "history" / "history.jsonl").read_text()
     assert kept == '{"action": "begin"}\n{"action": "promote"}\n'
