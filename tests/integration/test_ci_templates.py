@@ -27,15 +27,16 @@ sandbox: {{workers: 1, faults: [{faults}]}}
 gates:
   basic: {{required: true}}
 """
-STAND_IN = """\
-#!/bin/sh
-printf '%s\\n' "$@" >argv
-env >environment
-while [ "$1" != --history ]; do shift; done
-stat -c '%a' "$6" >mode
-echo '{"action": "promote"}' >>"$2"
-exit "$STATUS"
+POLICY = """
+name: production
+version: 1
+signers: {keys: [gate]}
+max_age_h: 24
+gates:
+  basic: {environment: demo, min_cases: 6}
+subjects: [commit]
 """
+COMMIT = "d34bcae5b1f0c4a2976e8d31c05b7fa9e6421d80"
 
 
 @dataclass(frozen=True)
@@ -166,65 +167,76 @@ def test_gitlabs_gate_job_shows_a_bad_release(folder: Path) -> None:
     assert left(folder) == []
 
 
-@pytest.fixture
-def history(folder: Path) -> Path:
-    """A checkout of the branch of the history, in ``history``, with a stand-in for ``promote``."""
-    program = folder.parent / "programs" / "pytest-release"
-    program.write_text(STAND_IN)
-    program.chmod(0o755)
-    origin = folder.parent / "origin.git"
-    git("init", "--quiet", "--bare", "--initial-branch=release-history", str(origin))
-    git("clone", "--quiet", str(origin), str(folder / "history"))
-    (folder / "history" / "history.jsonl").write_text('{"action": "begin"}\n')
-    identity = ("-c", "user.name=t", "-c", "user.email=t@localhost")
-    git("-C", str(folder / "history"), "add", "history.jsonl")
-    git("-C", str(folder / "history"), *identity, "commit", "--quiet", "--message=begin")
-    git("-C", str(folder / "history"), "push", "--quiet", "origin", "HEAD:release-history")
-    return origin
-
-
 def git(*arguments: str) -> str:
     """Run git."""
     return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout
 
 
-def check_promotion(folder: Path, secret: str, history: str) -> None:
-    """What was called with which key, and that nobody else could see the key."""
-    arguments = (folder / "argv").read_text()
-    assert arguments.split()[:-1] == [
-        *("promote", "--to", "production", "--release", "1.0.0", "--commit", "d34bcae"),
-        *("--bundle", "bundle", "--history", f"{history}/history.jsonl"),
-        *("--record-dir", f"{history}/promotions", "--sign-with"),
-    ]
-    assert (folder / "mode").read_text() == "600\n"
-    assert secret not in arguments + (folder / "environment").read_text()
+@pytest.fixture
+def history(folder: Path) -> Path:
+    """The origin of a branch of the history, with a checkout of it in ``history``."""
+    origin = folder.parent / "origin.git"
+    identity = ("-c", "user.name=t", "-c", "user.email=t@localhost")
+    checkout = ("-C", str(folder / "history"))
+    git("init", "--quiet", "--bare", "--initial-branch=release-history", str(origin))
+    git("clone", "--quiet", str(origin), str(folder / "history"))
+    git(*checkout, *identity, "commit", "--quiet", "--allow-empty", "--message=begin")
+    git(*checkout, "push", "--quiet", "origin", "HEAD:release-history")
+    return origin
+
+
+@pytest.fixture
+def judged(folder: Path) -> dict[str, str]:
+    """The bundle of a good release in ``bundle``, a policy, and the secret of who promotes."""
+    set_faults(folder)
+    (folder / "fixtures" / "policies" / "production.yaml").write_text(POLICY)
+    secrets = {"GATE_KEY": (folder.parent / "gate.pem").read_text()}
+    job = run_job(GITHUB, "gate", folder, secrets, GITHUB_STEP_SUMMARY=os.devnull)
+    assert not job.failed, job.output
+    (folder / "reports" / "latest").resolve().rename(folder / "bundle")
+    generate(folder.parent / "promotion.pem")
+    public = folder / "fixtures" / "keys" / "promotion.pub"
+    shutil.move(folder.parent / "promotion.pem.pub", public)
+    return {"PROMOTION_KEY": (folder.parent / "promotion.pem").read_text()}
+
+
+@pytest.mark.needs("git")
+def test_githubs_promotion_job_promotes_once_and_keeps_the_history(
+    folder: Path, history: Path, judged: dict[str, str]
+) -> None:
+    """The same bundle a second time is refused, which fails the job; both are pushed."""
+    (folder.parent / "promotion.pem").unlink()
+    first = run_job(GITHUB, "promote", folder, judged, SHA=COMMIT)
+    again = run_job(GITHUB, "promote", folder, judged, SHA=COMMIT)
+
+    assert list(first.statuses.values()) == [0, 0], first.output
+    assert list(again.statuses.values()) == [1, 0], again.output
+    assert "its run has served the promotion of 1.0.0" in next(iter(again.output.values()))
+    kept = git("-C", str(history), "show", "release-history:history.jsonl").splitlines()
+    assert [json.loads(line)["status"] for line in kept] == ["success", "refused"]
+    names = git("-C", str(history), "ls-tree", "--name-only", "release-history", "promotions/")
+    assert len(names.splitlines()) == 1
     assert left(folder) == []
 
 
-@pytest.mark.parametrize("status", [0, 1], ids=["promoted", "refused"])
 @pytest.mark.needs("git")
-def test_githubs_promotion_job_keeps_the_history(status: int, folder: Path, history: Path) -> None:
-    """Also of a refusal, which fails the job."""
-    pem = (folder.parent / "gate.pem").read_text()
-    (folder.parent / "gate.pem").unlink()
-    job = run_job(GITHUB, "promote", folder, {"PROMOTION_KEY": pem}, STATUS=str(status))
+def test_gitlabs_promotion_job_promotes_once_and_keeps_the_history(
+    folder: Path, judged: dict[str, str]
+) -> None:
+    """In the runner's folder; the key's file may be readable for others, as GitLab's are."""
+    assert judged
+    (folder / "kept").mkdir()
+    (folder.parent / "promotion.pem").chmod(0o644)
+    places = {
+        "PROMOTION_KEY": str(folder.parent / "promotion.pem"),
+        "HISTORY": str(folder / "kept"),
+        "SHA": COMMIT,
+    }
+    first = run_job(GITLAB, "promote", folder, {}, **places)
+    again = run_job(GITLAB, "promote", folder, {}, **places)
 
-    assert list(job.statuses.values()) == [status, 0], job.output
-    check_promotion(folder, pem.splitlines()[1], "history")
-    kept = git("-C", str(history), "show", "release-history:history.jsonl")
-    assert kept == '{"action": "begin"}\n{"action": "promote"}\n'
-
-
-@pytest.mark.parametrize("status", [0, 1], ids=["promoted", "refused"])
-@pytest.mark.needs("git")
-@pytest.mark.usefixtures("history")
-def test_gitlabs_promotion_job_keeps_the_history(status: int, folder: Path) -> None:
-    """In the runner's folder."""
-    key = folder.parent / "gate.pem"
-    places = {"PROMOTION_KEY": str(key), "HISTORY": str(folder / "history")}
-    job = run_job(GITLAB, "promote", folder, {}, STATUS=str(status), **places)
-
-    assert list(job.statuses.values()) == [status], job.output
-    check_promotion(folder, key.read_text().splitlines()[1], places["HISTORY"])
-    kept = (folder / "history" / "history.jsonl").read_text()
-    assert kept == '{"action": "begin"}\n{"action": "promote"}\n'
+    assert list(first.statuses.values()) == [0], first.output
+    assert list(again.statuses.values()) == [1], again.output
+    kept = (folder / "kept" / "history.jsonl").read_text().splitlines()
+    assert [json.loads(line)["status"] for line in kept] == ["success", "refused"]
+    assert left(folder) == []
