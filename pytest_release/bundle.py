@@ -18,7 +18,7 @@ from pytest_release.attestation.envelope import sign
 from pytest_release.attestation.keys import SigningKey, fingerprint
 from pytest_release.attestation.statement import release_gate, test_result
 from pytest_release.attestation.verify import ATTESTATION, digest_files
-from pytest_release.errors import BundleError
+from pytest_release.errors import BundleError, VerificationError
 from pytest_release.reporting import ctrf, evidence_json, junit, markdown
 from pytest_release.verdict import RunVerdict
 
@@ -79,7 +79,8 @@ class Bundle:
         """Write what is rendered from the verdict, sign all files, and name the folder.
 
         Raises:
-            BundleError: A file cannot be written; nothing is left but the page that was there.
+            BundleError: A file cannot be written, or the key no longer signs; nothing is left but
+                the page that was there.
         """
         ephemeral = self._key.ephemeral_pem is not None
         try:
@@ -97,7 +98,7 @@ class Bundle:
             self.staging.rename(self._folder)
             self._point_latest()
             fsync_folder(self._folder.parent)
-        except OSError as error:
+        except (OSError, VerificationError) as error:
             raise BundleError(f"the report {self._folder} was not written: {error}") from None
         return Sealed(self._folder, fingerprint(self._key.signer.public_key), ephemeral)
 

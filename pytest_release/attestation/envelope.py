@@ -1,7 +1,8 @@
 """DSSE envelopes (https://github.com/secure-systems-lab/dsse, v1.0.2), one a line.
 
 A line is exactly what `sign` writes or it is refused: the same members, the same canonical JSON,
-the same base64. Nothing that `sign` wrote can change without the signature, or this, noticing.
+the same base64. Nothing that `sign` wrote can change without the signature, or this, noticing
+(but for the second form that every ECDSA signature has).
 Signatures that others add, by keys that are not given, are not looked at, as DSSE says.
 """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,10 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from securesystemslib.dsse import Envelope
 from securesystemslib.signer import (
     KEY_FOR_TYPE_AND_SCHEME,
     SIGNER_FOR_URI_SCHEME,
-    GPGSigner,
     Key,
     Signature,
     Signer,
@@ -35,6 +36,7 @@ from pytest_release.attestation.keys import (
 from pytest_release.errors import VerificationError
 
 PIN = "471100"
+PAGE = Path(__file__).parents[3] / "docs" / "signing.md"
 MODULES = ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib64/pkcs11/libsofthsm2.so")
 
 
@@ -66,18 +68,27 @@ def token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 def make_key(public: Path) -> Path:
-    """Make the pair inside the token; write the public half to a file."""
+    """Make the pair inside the token; write the public half to a file, as the page says."""
     import pkcs11
     from pkcs11.util.ec import encode_named_curve_parameters
-    from securesystemslib.signer import HSMSigner
 
     device = pkcs11.lib(os.environ["PYKCS11LIB"]).get_token(token_label="gate")
     curve = {pkcs11.Attribute.EC_PARAMS: encode_named_curve_parameters("secp256r1")}
     with device.open(rw=True, user_pin=PIN) as session:
         parameters = session.create_domain_parameters(pkcs11.KeyType.EC, curve, local=True)
         parameters.generate_keypair(store=True, id=b"\x02")
-    public.write_text(HSMSigner.import_(2, "gate")[1].keyval["public"])
+    assert public_half("An HSM", public, "2", "gate") == "hsm:2?label=gate"
     return public
+
+
+def public_half(chapter: str, public: Path, *words: str) -> str:
+    """Run the script of a chapter of ``docs/signing.md``: the file it makes, and the URI."""
+    _, text = PAGE.read_text().split(f"\n## {chapter}\n")
+    source = text.split("```python\n")[1].split("```")[0]
+    command = [sys.executable, "-c", source, *words]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    public.write_text(done.stdout)
+    return done.stderr.strip()
 
 
 @pytest.mark.needs("softhsm2-util")
@@ -148,10 +159,8 @@ def keyring(
         [*gpg, "--list-keys", "--with-colons"], check=True, capture_output=True, text=True
     )
     (number,) = [line.split(":")[9] for line in listed.stdout.splitlines() if line[:3] == "fpr"]
-    uri, key = GPGSigner.import_(number.lower(), str(home))
     public = home / "ci.json"
-    public.write_text(json.dumps({"fingerprint": key.keyid, **key.to_dict()}))
-    yield Place(uri, public)
+    yield Place(public_half("GnuPG", public, number, str(home)), public)
     subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=True)
 
 
@@ -164,6 +173,16 @@ def test_gnupg_signs(keyring: Place) -> None:
 
     assert open_envelope(line, [public]).keys == {public.keyid: public}
     assert set(json.loads(line)["signatures"][0]) == {"keyid", "sig", "other_headers"}
+
+
+@pytest.mark.needs("gpg")
+def test_others_verify_what_gnupg_signed(keyring: Place) -> None:
+    """securesystemslib alone reads the key's file and verifies the envelope."""
+    line = json.loads(sign({}, load_signing_key(keyring.uri, keyring.variables()).signer))
+    key_id = line["signatures"][0]["keyid"]
+    key = Key.from_dict(key_id, json.loads(keyring.public.read_text()))
+
+    assert Envelope.from_dict(line).verify([key], 1) == {key_id: key}
 
 
 @pytest.mark.needs("gpg")
