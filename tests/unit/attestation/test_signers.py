@@ -23,6 +23,7 @@ from securesystemslib.signer import (
 )
 
 from pytest_release.atomic import canonical_json
+from pytest_release.attestation import openpgp
 from pytest_release.attestation.envelope import open_envelope, sign
 from pytest_release.attestation.keys import (
     PASSWORD_VARIABLE,
@@ -188,19 +189,17 @@ def test_others_verify_what_gnupg_signed(keyring: Place) -> None:
 @pytest.mark.needs("gpg")
 def test_one_key_in_two_files_is_one_key(keyring: Place, tmp_path: Path) -> None:
     """An OpenPGP key and its PEM have one id: together they meet no threshold of two."""
-    from pytest_release.attestation.openpgp import _crypto
-
-    openpgp = load_public_key(keyring.public)
-    crypto = _crypto(openpgp.scheme, openpgp.keyval["public"])
+    trusted = load_public_key(keyring.public)
+    crypto = openpgp._crypto(trusted.scheme, trusted.keyval["public"])
     (tmp_path / "same.pub").write_bytes(
         crypto.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     )
     plain = load_public_key(tmp_path / "same.pub")
     line = sign({}, load_signing_key(keyring.uri, keyring.variables()).signer)
 
-    assert fingerprint(openpgp) == fingerprint(plain)
+    assert fingerprint(trusted) == fingerprint(plain)
     with pytest.raises(VerificationError, match="the same key was given twice"):
-        open_envelope(line, [openpgp, plain], 2)
+        open_envelope(line, [trusted, plain], 2)
     with pytest.raises(VerificationError, match="has not the form of its key's"):
         open_envelope(line, [plain])
 
@@ -232,6 +231,18 @@ def test_headers_that_are_none(keyring: Place, headers: object) -> None:
 
     with pytest.raises(VerificationError, match="has not the form of its key's"):
         open_envelope(canonical_json(data), [public])
+
+
+def test_an_rsa_signature_has_one_length(tmp_path: Path) -> None:
+    """OpenPGP leaves leading zeros out: the same number with them is another line, and refused."""
+    keyval = {"private": "", "public": {"e": "010001", "n": f"{(1 << 2047) + 1:x}"}}
+    content = document(keytype="rsa", scheme="pgp+rsa-pkcsv1.5", keyval=keyval)
+    (tmp_path / "key.json").write_bytes(content)
+    key = load_public_key(tmp_path / "key.json")
+    headers = {"other_headers": "040001080000"}
+
+    assert openpgp.fits(Signature(key.keyid, "01", headers), key)
+    assert not openpgp.fits(Signature(key.keyid, "0001", headers), key)
 
 
 @pytest.mark.needs("gpg")
