@@ -10,6 +10,8 @@
     ├── PackageError          a release package
     ├── BundleError           the report folder
     ├── SandboxError          the embedded reference deployment
+    ├── HistoryError          the history: its file, or its chain
+    ├── PromotionError        a promotion that cannot be decided, or recorded
     └── VerificationError     an attestation or a bundle that does not verify
 
 Every message is complete by itself: what was read, where, what was expected, what to do.
@@ -47,6 +49,14 @@ class BundleError(ReleaseError):
 
 class SandboxError(ReleaseError):
     """The embedded reference deployment did not start, or was asked for an unknown fault."""
+
+
+class HistoryError(ReleaseError):
+    """The history cannot be read or written, or its chain is broken; names file, line and how."""
+
+
+class PromotionError(ReleaseError):
+    """A promotion cannot be decided or recorded; a refusal is no error, but a decision."""
 
 
 class VerificationError(ReleaseError):

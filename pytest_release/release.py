@@ -15,6 +15,7 @@ from pytest_release.config.cases import Request
 from pytest_release.config.environment import ReleaseSource
 from pytest_release.errors import TargetError
 from pytest_release.targets.http import HttpTarget
+from pytest_release.targets.registry import resolve_image
 
 COMMIT = re.compile(r"[0-9a-f]{7,64}")
 SHORTEST = 7  # hex digits of a commit that tell it from others
@@ -29,13 +30,17 @@ class Identity:
     Attributes:
         version: As its health answer says.
         commit: The git commit, as its health answer says: mostly hex, perhaps shortened.
+        images: SHA-256 of the manifest of each container image by its reference, as the registry
+            says.
     """
 
     version: str | None = None
     commit: str | None = None
+    images: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        parts = (self.version, f"commit {self.commit}" if self.commit else None)
+        images = (f"{name}@sha256:{digest}" for name, digest in self.images.items())
+        parts = (self.version, f"commit {self.commit}" if self.commit else None, *images)
         return ", ".join(part for part in parts if part) or "a build without a name"
 
 
@@ -80,10 +85,11 @@ class Release:
         """What an attestation speaks of, as in-toto resource descriptors.
 
         The git commit where the deployment names one; otherwise the SHA-256 of the canonical JSON
-        of what it says of itself. Then each package by its SHA-256.
+        of what it says of itself. Then each package, and each image, by its SHA-256.
         """
-        packages = ({"name": n, "digest": {"sha256": d}} for n, d in sorted(self.packages.items()))
-        return (self._build(), *packages)
+        images = self.before.images if self.before else {}
+        others = (*sorted(self.packages.items()), *sorted(images.items()))
+        return (self._build(), *({"name": n, "digest": {"sha256": d}} for n, d in others))
 
     def _build(self) -> Mapping[str, Any]:
         named = self.before or Identity()
@@ -105,6 +111,7 @@ class Context:
         started: Aware, UTC.
         finished: Aware, UTC.
         tools: Versions of what measured, by name.
+        waivers: For this environment, in force at the time; a sentence each.
     """
 
     run: str
@@ -118,6 +125,7 @@ class Context:
     started: datetime
     finished: datetime
     tools: Mapping[str, str]
+    waivers: tuple[str, ...] = ()
 
 
 def same_build(packaged: str | None, running: str | None, role: str) -> bool:
@@ -151,7 +159,9 @@ def read_identity(source: ReleaseSource, target: HttpTarget) -> Identity:
     except (ValueError, RecursionError):
         raise TargetError(f"{exchange.url} should name the deployed build as JSON") from None
     return Identity(
-        _text(answer, source.version, exchange.url), _text(answer, source.commit, exchange.url)
+        _text(answer, source.version, exchange.url),
+        _text(answer, source.commit, exchange.url),
+        {image: resolve_image(image) for image in source.images},
     )
 
 

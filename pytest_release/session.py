@@ -48,6 +48,7 @@ class Order:
         version: What ``--release`` named.
         tools: Versions of what measures, by name.
         wanted: The UUIDs and packages to judge.
+        waivers: Of the environment, in force, a sentence each.
     """
 
     environment: Environment
@@ -56,6 +57,7 @@ class Order:
     version: str | None
     tools: Mapping[str, str]
     wanted: Wanted
+    waivers: tuple[str, ...] = ()
 
 
 class Session:
@@ -267,6 +269,7 @@ class Session:
             started=self.started,
             finished=datetime.now(UTC),
             tools=self.order.tools,
+            waivers=tuple(map(environment.redactor, self.order.waivers)),
         )
 
 

@@ -23,6 +23,7 @@ from pytest_release.config.system import System
 from pytest_release.config.variables import credentials
 from pytest_release.errors import ReleaseError, UsageError
 from pytest_release.presentation import Presentation
+from pytest_release.promotion.waivers import in_force
 from pytest_release.redaction import Redactor
 from pytest_release.runner import Runner
 from pytest_release.sandbox.server import Sandbox
@@ -141,7 +142,9 @@ def _register_session(
     config.option.self_contained_html = True
     tools = {"python": platform.python_version()} | {name: version(name) for name in TOOLS}
     release = config.getoption("release_version")
-    order = Order(environment, casebook, suites, release, tools, wanted if looks else Wanted())
+    wanted = wanted if looks else Wanted()
+    waivers = in_force(fixtures_folder(config), environment.name, datetime.now(UTC))
+    order = Order(environment, casebook, suites, release, tools, wanted, waivers)
     session = Session(config, order, bundle, sandbox)
     # Of two trylast wrappers the later is the inner: the page is locked before it is signed.
     config.pluginmanager.register(session, "release-session")

@@ -3,7 +3,8 @@
 A line is exactly what `sign` writes or it is refused: the same members, the same canonical JSON,
 the same base64. Nothing that `sign` wrote can change without the signature, or this, noticing
 (but for the second form that every ECDSA signature has).
-Signatures that others add, by keys that are not given, are not looked at, as DSSE says.
+Signatures by keys that are not given count for nothing, as DSSE says; whoever must not accept
+them finds their ids in `VerifiedStatement.strangers`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from securesystemslib.dsse import Envelope
-from securesystemslib.exceptions import VerificationError as LibraryVerificationError
+from securesystemslib.exceptions import UnverifiedSignatureError
 from securesystemslib.signer import Key, Signature, Signer
 
 from pytest_release.atomic import canonical_json
@@ -33,11 +34,13 @@ class VerifiedStatement:
 
     Attributes:
         statement: The in-toto statement.
-        keys: The trusted keys that signed it, by id.
+        keys: The given keys that signed it, all of them, by id.
+        strangers: Ids that other signatures carry; nothing is known of those.
     """
 
     statement: Mapping[str, Any]
     keys: Mapping[str, Key]
+    strangers: frozenset[str] = frozenset()
 
 
 def sign(statement: Mapping[str, Any], signer: Signer) -> bytes:
@@ -47,11 +50,34 @@ def sign(statement: Mapping[str, Any], signer: Signer) -> bytes:
         ValueError: The statement holds NaN or an infinity.
         VerificationError: The signer's public key is not that of what it signs with.
     """
-    envelope = Envelope(canonical_json(statement), PAYLOAD_TYPE, {})
-    envelope.sign(signer)
+    return _signed(Envelope(canonical_json(statement), PAYLOAD_TYPE, {}), signer)
+
+
+def countersign(line: bytes, keys: Sequence[Key], signer: Signer) -> bytes:
+    """The line with one more signature over the same payload.
+
+    Args:
+        line: As `sign` wrote it.
+        keys: Of those who must have signed before; who countersigns reads what it puts its name to.
+        signer: Of the new signature.
+
+    Raises:
+        VerificationError: The line does not verify, or this key has signed it.
+    """
+    opened = open_envelope(line, keys)
+    key_id = signer.public_key.keyid
+    if key_id in opened.keys or key_id in opened.strangers:
+        raise VerificationError(f"SHA256:{key_id} has signed this already")
+    data = _envelope(line)
+    payload = _base64(data["payload"], "payload")
+    return _signed(Envelope(payload, PAYLOAD_TYPE, _signatures(data["signatures"])), signer)
+
+
+def _signed(envelope: Envelope, signer: Signer) -> bytes:
+    signature = envelope.sign(signer)
     try:
-        envelope.verify([signer.public_key], 1)
-    except LibraryVerificationError:
+        signer.public_key.verify_signature(signature, envelope.pae())
+    except UnverifiedSignatureError:
         message = "the signer's public key does not verify what it signed; give the one that"
         raise VerificationError(f"{message} belongs to the private key") from None
     return canonical_json(envelope.to_dict()) + b"\n"
@@ -63,7 +89,8 @@ def open_envelope(line: bytes, keys: Sequence[Key], threshold: int = 1) -> Verif
     1. The line is the canonical JSON of an envelope.
     2. Its payload type is in-toto's.
     3. It carries at least one signature, none twice.
-    4. At least `threshold` different trusted keys signed the payload's bytes.
+    4. At least `threshold` different given keys signed the payload's bytes, and no signature that
+       names one of them is another's.
     5. The payload is the canonical JSON of an object.
 
     Args:
@@ -81,15 +108,28 @@ def open_envelope(line: bytes, keys: Sequence[Key], threshold: int = 1) -> Verif
     payload = _base64(data["payload"], "payload")
     signatures = _signatures(data["signatures"])  # 3
     _check_forms(signatures, keys)
-    envelope = Envelope(payload, PAYLOAD_TYPE, signatures)
-    try:
-        accepted = envelope.verify(list(keys), threshold)  # 4
-    except LibraryVerificationError:
+    accepted = _accepted(Envelope(payload, PAYLOAD_TYPE, signatures), keys)  # 4
+    if len(accepted) < threshold:
         signed_by = ", ".join(f"SHA256:{key_id}" for key_id in signatures)
         need = "none of the given keys" if threshold == 1 else f"fewer than {threshold} given keys"
-        message = f"{need} signed this, or it was changed (it says it was signed by {signed_by})"
-        raise VerificationError(message) from None
-    return VerifiedStatement(_object(payload, "the payload"), accepted)  # 5
+        raise VerificationError(f"{need} signed this; it says it was signed by {signed_by}")
+    strangers = frozenset(signatures.keys() - accepted.keys())
+    return VerifiedStatement(_object(payload, "the payload"), accepted, strangers)  # 5
+
+
+def _accepted(envelope: Envelope, keys: Sequence[Key]) -> dict[str, Key]:
+    """Of the keys, those that signed; the library stops at a threshold, and does not say so."""
+    given = {key.keyid: key for key in keys}
+    accepted = {}
+    for key_id, signature in envelope.signatures.items():
+        if key_id in given:
+            try:
+                given[key_id].verify_signature(signature, envelope.pae())
+            except UnverifiedSignatureError:
+                message = f"the signature that names SHA256:{key_id} is not that key's"
+                raise VerificationError(f"{message}, or what it signed was changed") from None
+            accepted[key_id] = given[key_id]
+    return accepted
 
 
 def _check_trust(keys: Sequence[Key], threshold: int) -> None:

@@ -1,4 +1,4 @@
-"""The two statements that a run makes about a release (in-toto Statement v1).
+"""In-toto statements (v1), and the two that a run makes about a release.
 
 1. in-toto's test-result v0.1, so that existing verifiers and policy engines read it. It knows
    PASSED, WARNED and FAILED; INCOMPLETE and NOT_RUN are FAILED there.
@@ -42,7 +42,7 @@ def test_result(run: RunVerdict) -> dict[str, Any]:
         "warnedTests": [case.case for case in cases if case.verdict is Verdict.WARNED],
         "failedTests": [case.case for case in cases if case.verdict not in _IN_TOTO[:2]],
     }
-    return _statement(run, TEST_RESULT, predicate)
+    return _of_run(run, TEST_RESULT, predicate)
 
 
 _IN_TOTO = (Verdict.PASSED, Verdict.WARNED, Verdict.FAILED)
@@ -71,7 +71,10 @@ def release_gate(
             "asked": context.release.asked,
             "version": before.version if before else None,
             "commit": before.commit if before else None,
+            "packages": dict(context.release.packages),
+            "images": dict(before.images) if before else {},
         },
+        "waivers": [visible(waiver) for waiver in context.waivers],
         "policy": {"sha256": context.policy_digest},
         "cases": {name: {"sha256": digest} for name, digest in context.case_digests.items()},
         "gates": {gate.gate: _gate(gate) for gate in run.gates},
@@ -84,13 +87,21 @@ def release_gate(
         "nonce": nonce,
         "ephemeralKey": ephemeral,
     }
-    return _statement(run, RELEASE_GATE, predicate)
+    return _of_run(run, RELEASE_GATE, predicate)
 
 
-def _statement(
-    run: RunVerdict, predicate_type: str, predicate: Mapping[str, Any]
+def _of_run(run: RunVerdict, predicate_type: str, predicate: Mapping[str, Any]) -> dict[str, Any]:
+    return statement(run.context.release.subjects(), predicate_type, predicate)
+
+
+def statement(
+    subjects: Sequence[Mapping[str, Any]], predicate_type: str, predicate: Mapping[str, Any]
 ) -> dict[str, Any]:
-    subjects: Sequence[Mapping[str, Any]] = run.context.release.subjects()
+    """An in-toto Statement v1.
+
+    Raises:
+        EvidenceError: There are no subjects.
+    """
     if not subjects:
         raise EvidenceError("a statement about nothing cannot be made: the release has no subject")
     return {

@@ -24,14 +24,15 @@ from typing import Any
 from securesystemslib.signer import Key
 
 from pytest_release.atomic import canonical_json, sha256_of
-from pytest_release.attestation.envelope import LARGEST, open_envelope
+from pytest_release.attestation.envelope import LARGEST, VerifiedStatement, open_envelope
 from pytest_release.attestation.keys import fingerprint
-from pytest_release.attestation.statement import RELEASE_GATE, STATEMENT, TEST_RESULT
-from pytest_release.config.validation import validator
+from pytest_release.attestation.predicates import check_statement
+from pytest_release.attestation.statement import RELEASE_GATE, TEST_RESULT
 from pytest_release.errors import VerificationError
 from pytest_release.hostile import one_line
 
 ATTESTATION = "attestation.intoto.jsonl"
+KINDS = (TEST_RESULT, RELEASE_GATE)  # of the lines, in order
 SKEW = timedelta(minutes=5)  # by how much two machines' clocks may differ
 
 
@@ -42,12 +43,16 @@ class VerifiedBundle:
     Attributes:
         subjects: What was judged.
         predicate: Of the release-gate statement.
-        keys: Those that signed.
+        keys: Those of the given ones that signed both statements, by id.
+        strangers: Ids of other signatures on either.
+        sha256: Of the attestation's bytes, which bind every other file.
     """
 
     subjects: Sequence[Mapping[str, Any]]
     predicate: Mapping[str, Any]
     keys: Mapping[str, Key]
+    strangers: frozenset[str]
+    sha256: str
 
 
 def digest_files(folder: Path) -> dict[str, dict[str, Any]]:
@@ -56,15 +61,21 @@ def digest_files(folder: Path) -> dict[str, dict[str, Any]]:
     Raises:
         VerificationError: Something in the folder is not a plain file.
     """
-    digests = {}
+    sizes = _plain_files(folder)
+    return {name: {"sha256": sha256_of(folder / name), "size": sizes[name]} for name in sizes}
+
+
+def _plain_files(folder: Path) -> dict[str, int]:
+    """Size in bytes by name."""
+    sizes = {}
     for path in sorted(folder.iterdir()):
         if path.name == ATTESTATION:
             continue
         status = path.lstat()
         if not stat.S_ISREG(status.st_mode):
             raise VerificationError(f"{path.name} is not a plain file; a bundle holds nothing else")
-        digests[path.name] = {"sha256": sha256_of(path), "size": status.st_size}
-    return digests
+        sizes[path.name] = status.st_size
+    return sizes
 
 
 def verify_bundle(
@@ -82,15 +93,14 @@ def verify_bundle(
         VerificationError: The first step that does not hold, and why.
     """
     lines = _lines(folder)  # 0
-    opened = []
-    for number, line in enumerate(lines, 1):
-        try:
-            opened.append(open_envelope(line, keys, threshold))  # 1
-        except VerificationError as error:
-            raise VerificationError(f"{ATTESTATION}, line {number}: {error}") from None
-    result = _statement(opened[0].statement, TEST_RESULT, 1)  # 2
-    gate = _statement(opened[1].statement, RELEASE_GATE, 2)
-    _check_schema(opened[1].statement)
+    opened = [_open(number, line, keys, threshold) for number, line in enumerate(lines, 1)]  # 1
+    signers = {key_id: key for key_id, key in opened[0].keys.items() if key_id in opened[1].keys}
+    if len(signers) < threshold:
+        raise VerificationError(f"{ATTESTATION}: the two lines were signed by different keys")
+    result, gate = (
+        _statement(number, verified.statement, kind)  # 2
+        for number, (verified, kind) in enumerate(zip(opened, KINDS, strict=True), 1)
+    )
     if sha256(canonical_json(opened[0].statement)).hexdigest() != gate["testResult"]["sha256"]:  # 3
         raise VerificationError("the two statements are not of one run")
     subjects = opened[1].statement["subject"]
@@ -100,7 +110,19 @@ def verify_bundle(
         raise VerificationError("the two statements do not agree on the result")
     _check_files(folder, gate["files"])  # 4
     _check_times(gate, now)  # 5
-    return VerifiedBundle(subjects, gate, opened[1].keys)
+    strangers = opened[0].strangers | opened[1].strangers
+    return VerifiedBundle(subjects, gate, signers, strangers, _digest(lines))
+
+
+def _open(number: int, line: bytes, keys: Sequence[Key], threshold: int) -> VerifiedStatement:
+    try:
+        return open_envelope(line, keys, threshold)
+    except VerificationError as error:
+        raise VerificationError(f"{ATTESTATION}, line {number}: {error}") from None
+
+
+def _digest(lines: Sequence[bytes]) -> str:
+    return sha256(b"".join(line + b"\n" for line in lines)).hexdigest()
 
 
 def _lines(folder: Path) -> list[bytes]:
@@ -119,23 +141,11 @@ def _lines(folder: Path) -> list[bytes]:
     return lines[:2]
 
 
-def _statement(statement: Mapping[str, Any], expected: str, number: int) -> Mapping[str, Any]:
-    where = f"{ATTESTATION}, line {number}"
-    if statement.get("_type") != STATEMENT:
-        raise VerificationError(f"{where}: this is no in-toto statement v1")
-    if statement.get("predicateType") != expected:
-        raise VerificationError(f"{where}: the predicate type is not {expected}")
-    predicate = statement.get("predicate")
-    if not isinstance(predicate, dict):
-        raise VerificationError(f"{where}: the statement has no predicate")
-    return predicate
-
-
-def _check_schema(statement: Mapping[str, Any]) -> None:
-    error = next(validator("release-gate").iter_errors(statement), None)
-    if error is not None:
-        message = f"{ATTESTATION}, line 2: {error.json_path} is not as release-gate v0.1 says"
-        raise VerificationError(f"{message} ({error.validator})")
+def _statement(number: int, statement: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    try:
+        return check_statement(statement, kind)
+    except VerificationError as error:
+        raise VerificationError(f"{ATTESTATION}, line {number}: {error}") from None
 
 
 def _in_toto(verdict: str) -> str:
@@ -143,17 +153,23 @@ def _in_toto(verdict: str) -> str:
 
 
 def _check_files(folder: Path, signed: Mapping[str, Mapping[str, Any]]) -> None:
+    """Names and sizes first: of a file that was not signed, however large, nothing is read."""
     try:
+        sizes = _plain_files(folder)
+        for name in signed.keys() - sizes.keys():
+            raise VerificationError(f"{name} was signed and is missing")
+        for name in sizes.keys() - signed.keys():
+            raise VerificationError(f"{name} is in the bundle and was not signed")
+        for name, size in sizes.items():
+            if size != signed[name]["size"]:
+                message = f"{name} was changed: it has {size} bytes"
+                raise VerificationError(f"{message}, signed were {signed[name]['size']}")
         found = digest_files(folder)
     except OSError as error:
         message = f"{error.filename} cannot be read: {error.strerror}"
         raise VerificationError(message) from None
-    for name in signed.keys() - found.keys():
-        raise VerificationError(f"{name} was signed and is missing")
-    for name in found.keys() - signed.keys():
-        raise VerificationError(f"{name} is in the bundle and was not signed")
     for name, entry in found.items():
-        if entry != signed[name]:
+        if entry != signed.get(name):
             message = f"{name} was changed: its sha256 is {entry['sha256']}"
             raise VerificationError(f"{message}, signed was {signed[name]['sha256']}")
 
@@ -179,7 +195,7 @@ def describe(verified: VerifiedBundle) -> str:
         f"environment  {predicate.get('environment')}, {predicate.get('role')}",
         f"system       {predicate.get('system')}",
         f"release      {release.get('version') or 'without a version'}",
-        *(f"subject      {_subject(subject)}" for subject in verified.subjects),
+        *(f"subject      {subject_line(subject)}" for subject in verified.subjects),
         f"finished     {predicate.get('finished')}",
         *(f"gate         {name}: {gate['verdict']}" for name, gate in _gates(predicate)),
         f"files        {len(predicate.get('files', {}))}, all as signed",
@@ -193,7 +209,8 @@ def describe(verified: VerifiedBundle) -> str:
     return "\n".join(map(one_line, lines))  # versions and names are the deployment's words
 
 
-def _subject(subject: Mapping[str, Any]) -> str:
+def subject_line(subject: Mapping[str, Any]) -> str:
+    """A subject with its digests, for people."""
     digests = ", ".join(f"{name}:{value}" for name, value in subject.get("digest", {}).items())
     return f"{subject.get('name')} ({digests})"
 

@@ -11,8 +11,23 @@ import os
 import sys
 from collections.abc import Sequence
 
-from pytest_release.cli import env, keygen, package, sandbox, verify
+from pytest_release.cli import (
+    countersign,
+    env,
+    history,
+    key,
+    keygen,
+    package,
+    promote,
+    sandbox,
+    verify,
+    waive,
+)
 from pytest_release.errors import ReleaseError
+
+COMMANDS = (
+    keygen, key, verify, env, package, sandbox, promote, waive, countersign, history
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,10 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pytest-release",
-        description="Keys, verification, environments, packages and the sandbox of pytest-release. "
+        description="Keys, verification, environments, packages, the sandbox, promotions and the "
+        "history. "
         "The gates themselves are run by pytest: pytest --env NAME.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (keygen, verify, env, package, sandbox):
+    for module in COMMANDS:
         module.add(commands)
     return parser

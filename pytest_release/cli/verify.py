@@ -10,8 +10,12 @@ from pytest_release.cli._command import Commands
 
 def add(commands: Commands) -> None:
     """Register the command."""
-    command = commands.add_parser("verify", help="check a report bundle against its attestation")
-    command.add_argument("bundle", type=Path, help="the folder, for example reports/latest")
+    command = commands.add_parser(
+        "verify", help="check a report bundle, a waiver or a promotion's record"
+    )
+    command.add_argument(
+        "path", type=Path, metavar="PATH", help="the bundle's folder (reports/latest), or the file"
+    )
     command.add_argument(
         "--key",
         type=Path,
@@ -29,11 +33,13 @@ def _verify(options: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
     from pytest_release.attestation.keys import load_public_key
+    from pytest_release.attestation.single import describe_file, verify_file
     from pytest_release.attestation.verify import describe, verify_bundle
 
     keys = [load_public_key(path) for path in options.key]
-    verified = verify_bundle(
-        options.bundle, keys, now=datetime.now(UTC), threshold=options.threshold
-    )
+    if options.path.is_file():
+        print(describe_file(verify_file(options.path, keys, options.threshold)))
+        return 0
+    verified = verify_bundle(options.path, keys, now=datetime.now(UTC), threshold=options.threshold)
     print(describe(verified))
     return 0

@@ -39,11 +39,13 @@ class ReleaseSource:
         health: Path of the endpoint, relative to the base URL.
         version: Dotted path of the version in the answer; None when the answer has none.
         commit: Dotted path of the git commit; None when the answer has none.
+        images: References of the release's container images, with their registry.
     """
 
     health: str
     version: str | None = None
     commit: str | None = None
+    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ def _build(resolved: Resolved, digest: str) -> Environment:
         digest=digest,
         gates={name: _gate(policy) for name, policy in value["gates"].items()},
         auth=auth,
-        release=ReleaseSource(**source) if source else None,
+        release=_release(source) if source else None,
         services=resolved.sealed(("services",)) if "services" in value else {},
         isolated_from=tuple(value.get("isolated_from", ())),
         uuids=_uuids(value.get("uuids", [])),
@@ -136,6 +136,10 @@ def _gate(policy: Mapping[str, Any]) -> GatePolicy:
 
 def _uuids(given: str | Sequence[str]) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _release(value: Mapping[str, Any]) -> ReleaseSource:
+    return ReleaseSource(**{**value, "images": tuple(value.get("images", ()))})
 
 
 def _sandbox(value: Mapping[str, Any]) -> SandboxPolicy:

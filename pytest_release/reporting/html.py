@@ -64,6 +64,7 @@ def summary(run: RunVerdict) -> str:
         ("finished", f"{context.finished:%Y-%m-%d %H:%M:%S} UTC"),
         ("run", context.run),
         *(("clock", clock) for clock in figures.clocks(run)),
+        *(("waiver", waiver) for waiver in context.waivers),
     )
     return "".join(
         (

@@ -28,6 +28,7 @@ def _lines(run: RunVerdict) -> Iterator[str]:
     yield from (f"- package: {_plain(name)}, sha256 {sha256}" for name, sha256 in packages)
     yield f"- address: {_plain(context.base_url)}"
     yield f"- finished: {context.finished:%Y-%m-%d %H:%M:%S} UTC, run {context.run}"
+    yield from (f"- waiver: {_plain(waiver)}" for waiver in context.waivers)
     yield from (f"- **{_plain(reason)}**" for reason in run.reasons)
     yield ""
     yield "| gate | verdict | cases | measured |"

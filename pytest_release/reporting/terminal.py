@@ -56,6 +56,8 @@ def lines(run: RunVerdict, width: int) -> Iterator[Line]:
     yield Line(f"{run.verdict}  {_subject(run)}", _colour(run.verdict), bold=True)
     for reason in run.reasons:
         yield from _wrapped(f"  {one_line(reason)}", width)
+    for waiver in run.context.waivers:
+        yield from _wrapped(f"  waiver: {one_line(waiver)}", width)
     if run.accepted and not run.verdict.accepted:
         asked = ", ".join(gate.gate for gate in run.gates if gate.asked)
         yield Line(f"  what was asked for passed: {asked}", "green")

@@ -168,14 +168,19 @@ def test_no_worker_outlives_its_controller(folder: Path, last_word: signal.Signa
     assert gone(folder)
 
 
+INTERRUPTED = """
+import signal
+
+def pytest_runtest_call(item):
+    if "rizhu-liujiazi" in item.nodeid:
+        signal.raise_signal(signal.SIGINT)
+"""
+
+
 def test_an_interrupted_run_is_incomplete(folder: Path) -> None:
-    """Ctrl-C leaves a signed report that says what did not run."""
-    process = start(folder, "-v", "--fault", "basic.slow@/bazi/rizhu-liujiazi")
-    assert process.stdout is not None
-    for line in process.stdout:
-        if re.search(r"test_basic\[.*PASSED", line):
-            break
-    process.send_signal(signal.SIGINT)
+    """Ctrl-C, while a case runs, leaves a signed report that says what did not run."""
+    (folder / "interrupted.py").write_text(INTERRUPTED)
+    process = start(folder, "-p", "interrupted")
     process.communicate(timeout=PATIENCE_S)
 
     evidence = json.loads((folder / "reports" / "latest" / "evidence.json").read_text())

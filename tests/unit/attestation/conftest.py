@@ -38,7 +38,14 @@ GATE: Mapping[str, Any] = {
         "environment": "staging",
         "role": "staging",
         "system": "shop",
-        "release": {"asked": None, "version": "1.4.2", "commit": "d34bcae"},
+        "release": {
+            "asked": None,
+            "version": "1.4.2",
+            "commit": "d34bcae",
+            "packages": {},
+            "images": {},
+        },
+        "waivers": [],
         "policy": {"sha256": "a" * 64},
         "cases": {},
         "gates": {

@@ -113,8 +113,11 @@ REFUSED = {
         edited(lambda d: d["signatures"].append(d["signatures"][0])),
     ),
     "no key id": ("names another key", edited(lambda d: d["signatures"][0].update(keyid=1))),
-    "an empty signature": ("none of the", edited(lambda d: d["signatures"][0].update(sig=""))),
-    "another payload": ("it was changed", edited(lambda d: d.update(payload="e30="))),
+    "an empty signature": (
+        "is not that key's",
+        edited(lambda d: d["signatures"][0].update(sig="")),
+    ),
+    "another payload": ("what it signed was changed", edited(lambda d: d.update(payload="e30="))),
     "payload no JSON": ("the payload is not JSON", signed(b"hello")),
     "payload no object": ("the payload is not the canonical", signed(b"[]")),
 }

@@ -110,7 +110,7 @@ SPOILED: dict[str, tuple[str, Callable[[Signed], object]]] = {
     "swapped": ("line 1: the predicate type is not .*test-result", rewrite(1, 0)),
     "line 1 twice": ("line 2: the predicate type is not .*release-gate", rewrite(0, 0)),
     "another signer": (
-        "line 1: none of the given keys signed this, or it was changed",
+        "line 1: none of the given keys signed this; it says",
         lambda b: Signed(b.folder, ephemeral().signer).seal(),
     ),
 }
