@@ -183,9 +183,11 @@ def _signatures(value: Any) -> dict[str, Signature]:  # noqa: ANN401 - as it was
         if not isinstance(item, dict) or set(item) - {openpgp.HEADERS} != {"keyid", "sig"}:
             raise VerificationError("a signature has keyid and sig, and nothing else")
         key_id = item["keyid"]
+        more = {name: value for name, value in item.items() if name == openpgp.HEADERS}
+        if not all(isinstance(value, str) for value in more.values()):
+            raise VerificationError("a signature's headers are a string")
         if not isinstance(key_id, str) or key_id in signatures:
             raise VerificationError("each signature names another key")
-        more = {name: value for name, value in item.items() if name == openpgp.HEADERS}
         signatures[key_id] = Signature(key_id, _base64(item["sig"], "signature").hex(), more)
     return signatures
 
