@@ -1,7 +1,7 @@
 """The report folder: rendered aside, digested, signed, and given its name by one rename.
 
 `Bundle.create` fails before the first case when nothing could be written there; `Bundle.seal` ends
-with a whole folder or with none.
+with a whole folder or with none. `read_run` is the way back, from a folder that was verified.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -17,17 +18,18 @@ from pytest_release.atomic import fsync_folder, write_bytes
 from pytest_release.attestation.envelope import sign
 from pytest_release.attestation.keys import SigningKey, fingerprint
 from pytest_release.attestation.statement import release_gate, test_result
-from pytest_release.attestation.verify import ATTESTATION, digest_files
-from pytest_release.errors import BundleError
+from pytest_release.attestation.verify import ATTESTATION, VerifiedBundle, digest_files
+from pytest_release.errors import BundleError, EvidenceError, VerificationError
 from pytest_release.reporting import ctrf, evidence_json, junit, markdown
 from pytest_release.verdict import RunVerdict
 
 PAGE = "report.html"
+EVIDENCE = "evidence.json"
 EPHEMERAL_KEY = "ephemeral.pub"
 RENDERED: dict[str, Callable[[RunVerdict], str]] = {
     "junit.xml": junit.render,
     "ctrf.json": ctrf.render,
-    "evidence.json": evidence_json.render,
+    EVIDENCE: evidence_json.render,
     "test_report.md": markdown.render,
 }
 
@@ -79,7 +81,8 @@ class Bundle:
         """Write what is rendered from the verdict, sign all files, and name the folder.
 
         Raises:
-            BundleError: A file cannot be written; nothing is left but the page that was there.
+            BundleError: A file cannot be written, or the key no longer signs; nothing is left but
+                the page that was there.
         """
         ephemeral = self._key.ephemeral_pem is not None
         try:
@@ -97,7 +100,7 @@ class Bundle:
             self.staging.rename(self._folder)
             self._point_latest()
             fsync_folder(self._folder.parent)
-        except OSError as error:
+        except (OSError, VerificationError) as error:
             raise BundleError(f"the report {self._folder} was not written: {error}") from None
         return Sealed(self._folder, fingerprint(self._key.signer.public_key), ephemeral)
 
@@ -109,3 +112,33 @@ class Bundle:
     def discard(self) -> None:
         """Remove what was never sealed."""
         shutil.rmtree(self.staging, ignore_errors=True)
+
+
+def read_run(folder: Path, verified: VerifiedBundle) -> RunVerdict:
+    """The run that a bundle's evidence tells, which is the run that was signed.
+
+    Args:
+        folder: The bundle that was verified.
+        verified: What that proved. The evidence is digested again as it is read, so that nobody
+            changes it in between, and must tell all that the attestation says.
+
+    Raises:
+        VerificationError: The evidence is missing, was changed, or tells something else.
+    """
+    predicate = verified.predicate
+    try:
+        content = (folder / EVIDENCE).read_bytes()
+    except OSError as error:
+        raise VerificationError(f"{EVIDENCE} cannot be read: {error.strerror}") from None
+    if sha256(content).hexdigest() != predicate["files"].get(EVIDENCE, {}).get("sha256"):
+        raise VerificationError(f"{EVIDENCE} is not the file that was signed")
+    try:
+        run = evidence_json.parse(content)
+    except EvidenceError as error:
+        raise VerificationError(f"{EVIDENCE}: {error}") from None
+    told = release_gate(
+        run, predicate["files"], predicate["nonce"], ephemeral=predicate["ephemeralKey"]
+    )
+    if (told["subject"], told["predicate"]) != (verified.subjects, predicate):
+        raise VerificationError(f"{EVIDENCE} and {ATTESTATION} do not tell the same of the run")
+    return run

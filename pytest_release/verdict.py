@@ -64,6 +64,13 @@ class CaseVerdict:
     duration_s: float = 0.0
     evidence: Evidence | None = None
 
+    @property
+    def explanation(self) -> str:
+        """Everything that is known of why it is not PASSED."""
+        if self.evidence is not None and self.evidence.failures:
+            return self.evidence.explain()
+        return self.reason
+
 
 @dataclass(frozen=True)
 class ThresholdVerdict:

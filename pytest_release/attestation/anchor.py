@@ -91,7 +91,7 @@ def add_anchor(path: Path, signer: Signer, now: datetime) -> Anchor:
             finally:
                 os.close(descriptor)
         except LineError as error:
-            raise HistoryError(f"{anchors}: {error}") from None
+            raise HistoryError(f"{anchors}, at its end: {error}") from None
         except OSError as error:
             raise HistoryError(f"{anchors} cannot be written: {error.strerror}") from None
     key = signer.public_key
@@ -154,11 +154,11 @@ def _check(anchors: Path, keys: Sequence[Key], chain: Chain) -> tuple[Anchor, ..
             raise VerificationError(f"{anchors}, line {number}: {error}") from None
         found.append(anchor)
         torn.clear()
-    if not found:
-        raise VerificationError(f"{anchors} holds no anchor: nothing was signed")
-    if torn or not lines[-1][1]:
+    if torn or (lines and not lines[-1][1]):
         message = "torn: it was not written to its end; sign again to repair it"
         raise VerificationError(f"{anchors}, line {len(lines)}: {message}")
+    if not found:
+        raise VerificationError(f"{anchors} holds no anchor: nothing was signed")
     return tuple(found)
 
 

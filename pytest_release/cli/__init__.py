@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from pytest_release.cli import (
+    ci_summary,
     countersign,
     env,
     history,
@@ -26,8 +27,18 @@ from pytest_release.cli import (
 from pytest_release.errors import ReleaseError
 
 COMMANDS = (
-    keygen, key, verify, env, package, sandbox, promote, waive, countersign, history
-)  # fmt: skip
+    keygen,
+    key,
+    verify,
+    ci_summary,
+    env,
+    package,
+    sandbox,
+    promote,
+    waive,
+    countersign,
+    history,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -105,7 +105,8 @@ class Book:
             now: Aware.
 
         Raises:
-            HistoryError: It was not written, or not wholly; the last record was changed.
+            HistoryError: It was not written, not wholly, or perhaps not durably; or the last record
+                was changed.
         """
         if entry.action == REPAIR:
             raise HistoryError(f"the action {REPAIR!r} is written by the history itself")

@@ -131,7 +131,7 @@ def read_tail(descriptor: int, read: Callable[[bytes], T]) -> Tail[T]:
             return Tail(last, torn, ended)
         if window >= LAST_WINDOW:
             raise LineError(f"nothing in its last {LAST_WINDOW} bytes is a whole line")
-        window *= 8
+        window = min(8 * window, LAST_WINDOW)
 
 
 def _last_whole(
@@ -139,6 +139,8 @@ def _last_whole(
 ) -> tuple[T | None, tuple[Torn, ...]]:
     torn: list[Torn] = []
     for line in reversed(lines):
+        if len(line) >= LARGEST:
+            raise LineError(f"it has more than {LARGEST} bytes")
         try:
             return read(line), tuple(reversed(torn))
         except LineError as error:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from securesystemslib.signer import CryptoSigner, Signature
 
 from pytest_release.attestation.keys import SigningKey, ephemeral, fingerprint
-from pytest_release.attestation.verify import verify_bundle
-from pytest_release.bundle import RENDERED, Bundle
+from pytest_release.attestation.verify import VerifiedBundle, verify_bundle
+from pytest_release.bundle import RENDERED, Bundle, read_run
 from pytest_release.config.environment import GatePolicy
-from pytest_release.errors import BundleError
+from pytest_release.errors import BundleError, VerificationError
 from pytest_release.release import Context, Release
 from pytest_release.verdict import judge_gate, judge_run
 
@@ -128,6 +131,24 @@ def test_a_run_that_was_there_is_never_overwritten(tmp_path: Path, make: Make) -
     assert (taken / "report.html").read_text() == "the older one"
 
 
+class Pulled(CryptoSigner):
+    """A token that was pulled out after the run began."""
+
+    def sign(self, payload: bytes) -> Signature:
+        """Fail as a driver does that `pytest_release.attestation.keys` watches."""
+        raise VerificationError("the signer hsm:2 cannot be used: TokenNotPresent")
+
+
+def test_a_key_that_no_longer_signs(tmp_path: Path, make: Make) -> None:
+    """No bundle without its signature, and no traceback."""
+    bundle = make(key=SigningKey(Pulled(Ed25519PrivateKey.generate())))
+
+    with pytest.raises(BundleError, match=r"was not written: the signer hsm:2 .*TokenNotPresent$"):
+        bundle.seal(RUN)
+    bundle.discard()
+    assert list((tmp_path / "reports").iterdir()) == []
+
+
 def test_what_is_discarded_leaves_nothing(tmp_path: Path, make: Make) -> None:
     """Twice is no error: it is called however the run ended."""
     bundle = make()
@@ -135,3 +156,64 @@ def test_what_is_discarded_leaves_nothing(tmp_path: Path, make: Make) -> None:
     bundle.discard()
 
     assert list((tmp_path / "reports").iterdir()) == []
+
+
+@pytest.fixture
+def opened(make: Make, key: SigningKey) -> tuple[Path, VerifiedBundle]:
+    """A sealed bundle and what verifying it proved."""
+    folder = make().seal(RUN).folder
+    return folder, verify_bundle(folder, [key.signer.public_key], now=NOW)
+
+
+def test_the_run_is_read_back(opened: tuple[Path, VerifiedBundle]) -> None:
+    """It is the verdict that the bundle was sealed with."""
+    assert read_run(*opened) == RUN
+
+
+def test_evidence_is_digested_as_it_is_read(opened: tuple[Path, VerifiedBundle]) -> None:
+    """A file that was changed after the verification is not believed."""
+    folder, verified = opened
+    (folder / "evidence.json").write_text("{}")
+
+    with pytest.raises(VerificationError, match=r"^evidence.json is not the file that was signed$"):
+        read_run(folder, verified)
+
+
+def test_evidence_that_is_gone_is_named(opened: tuple[Path, VerifiedBundle]) -> None:
+    """After the verification, too."""
+    folder, verified = opened
+    (folder / "evidence.json").unlink()
+
+    with pytest.raises(VerificationError, match=r"^evidence.json cannot be read: No such file"):
+        read_run(folder, verified)
+
+
+def signed_as(verified: VerifiedBundle, content: bytes, **changes: object) -> VerifiedBundle:
+    """As if a key had signed that evidence, and those members of the predicate."""
+    entry = {"sha256": sha256(content).hexdigest(), "size": len(content)}
+    files = {**verified.predicate["files"], "evidence.json": entry}
+    return replace(verified, predicate={**verified.predicate, "files": files, **changes})
+
+
+def test_what_is_no_evidence_is_refused_though_signed(
+    opened: tuple[Path, VerifiedBundle],
+) -> None:
+    """A signature says who wrote it, not that it makes sense."""
+    folder, verified = opened
+    (folder / "evidence.json").write_text("{}")
+
+    with pytest.raises(VerificationError, match=r"^evidence.json: this is not JSON of the format"):
+        read_run(folder, signed_as(verified, b"{}"))
+
+
+@pytest.mark.parametrize("changes", [{"verdict": "PASSED"}, {"run": "ffffffff"}, {"gates": {}}])
+def test_evidence_and_attestation_tell_the_same(
+    changes: dict[str, object], opened: tuple[Path, VerifiedBundle]
+) -> None:
+    """A summary cannot say PASSED where the attestation does not, nor the other way round."""
+    folder, verified = opened
+    content = (folder / "evidence.json").read_bytes()
+
+    message = r"^evidence.json and attestation.intoto.jsonl do not tell the same of the run$"
+    with pytest.raises(VerificationError, match=message):
+        read_run(folder, signed_as(verified, content, **changes))
