@@ -24,7 +24,7 @@ def test_a_waiver_is_named_for_people(runs: Runs) -> None:
     run = waived(runs)
 
     assert f"  waiver: {WAIVER}" in [line.text for line in terminal.lines(run, 200)]
-    assert f"<dt>waiver</dt><dd>{WAIVER}</dd>" in html.summary(run)
+    assert f"<li>waiver: {WAIVER}</li></ul></section>" in html.summary(run)
     assert "- waiver: stream of 1.4.2 is waived in production until 2026" in markdown.render(run)
 
 

@@ -225,11 +225,11 @@ def test_only_this_machine_is_asked_in_the_clear(
     """Everything else must have a certificate."""
     asked: list[str] = []
 
-    def note(_reference: str, url: str) -> str:
+    def digest(_: str, url: str) -> str:
         asked.append(url)
         return DIGEST
 
-    monkeypatch.setattr(registry, "_digest", note)
+    monkeypatch.setattr(registry, "_digest", digest)
 
     assert resolve_image(f"{host}/a/b:1") == DIGEST
     assert asked == [f"{scheme}://{host}/v2/a/b/manifests/1"]
