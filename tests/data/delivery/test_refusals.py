@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -279,3 +280,36 @@ def test_a_system_without_a_status(stores: Stores, place: Place) -> None:
     lines = install(stores.packages[ONE], replace(place, system=replace(place.system, status=None)))
 
     assert "[5/9] Setting the status ... the system has none" in lines
+
+
+def test_masked_columns_are_not_told(package: Path, place: Place) -> None:
+    """The server quotes values; of a table with secrets, table, constraint and line remain."""
+    nodes = replace(place.system.tables["tkg_nodes"], masked=frozenset({"label"}))
+    system = replace(place.system, tables={**place.system.tables, "tkg_nodes": nodes})
+    old = f"{ONE[:8]}-no00003\t".encode()
+    spoilt.edited("sql/dev_tkg_nodes.sql", old, f"{TWO[:8]}-no00003\t".encode())(package)
+
+    with pytest.raises(
+        PackageError,
+        match=r"importing tkg_nodes from sql/dev_tkg_nodes\.sql: UniqueViolation "
+        r"\(tkg_nodes_pkey\); COPY tkg_nodes, line \d+; nothing was changed: the row",
+    ) as caught:
+        install(package, replace(place, system=system))
+
+    assert "no00003" not in str(caught.value)
+
+
+def test_a_masked_value_that_is_no_value(package: Path, place: Place) -> None:
+    """The server's line would quote it, too."""
+    nodes = replace(place.system.tables["tkg_nodes"], masked=frozenset({"start_time"}))
+    system = replace(place.system, tables={**place.system.tables, "tkg_nodes": nodes})
+    rows = re.compile(rb"(?<=FROM stdin;\n)(.*\t)[^\t]+\t[^\t]+\t([^\t\n]+\n)")
+    spoilt.edited("sql/dev_tkg_nodes.sql", rows, b"x\t{a}\tface\tl\tsesame\t1\t\\N\n", 1)(package)
+
+    with pytest.raises(
+        PackageError,
+        match=r"InvalidTextRepresentation; COPY tkg_nodes, line 1; nothing was changed",
+    ) as caught:
+        install(package, replace(place, system=system))
+
+    assert "sesame" not in str(caught.value)
