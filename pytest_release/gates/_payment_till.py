@@ -128,10 +128,19 @@ class Till:
         if reasons:
             raise ForbiddenError(f"nothing was ordered in {environment.name}: {'; '.join(reasons)}")
 
-    def find(self, code: str, message: str, **more: Any) -> None:  # noqa: ANN401 - of Finding
-        """Note what is wrong."""
+    def find(
+        self,
+        code: str,
+        message: str,
+        expected: str = "",
+        received: str = "",
+        severity: Severity = Severity.FAILURE,
+    ) -> None:
+        """Note what is wrong, without card numbers and keys, wherever they come from."""
+        shown = (harmless(text) for text in (expected, received))
+        finding = Finding(f"payment.{code}", harmless(message), severity, *shown)
         with self._lock:
-            self.findings.append(Finding(f"payment.{code}", message, **more))
+            self.findings.append(finding)
 
     def ask(self, what: str, request: Request, *, outage: bool = True) -> Answer:
         """Send a request, note how long it took and what the answer must never hold.
@@ -201,7 +210,7 @@ class Till:
 
     def _undo(self, order: Order) -> None:
         account = self.account
-        name = f"the order {order.order_id or order.payment_id} of {order.provider}"
+        name = harmless(f"the order {order.order_id or order.payment_id} of {order.provider}")
         if account is not None:
             self._scene.afterwards(name, lambda: account.expire(order))
         else:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +28,7 @@ from pytest_release.targets.http import HttpTarget
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 CASES = {c.id: c for c in load_casebook(FIXTURES, "demo", {}).of("payment")}
+PATIENCE = 20.0  # seconds for what must happen
 ORDER = CASES["payment/an-order-with-stripe"]
 
 
@@ -103,3 +109,40 @@ def test_what_the_policy_forbids_is_not_ordered(
 
     assert reason in evidence.explain()
     assert len(sessions(demo)) == before
+
+
+CONTROLLER = """
+import threading
+from pytest_release.sandbox.server import Sandbox
+with Sandbox(1, gates=["payment"]) as sandbox:
+    print(sandbox._running["payment"]._child.pid, *sandbox.pids, flush=True)
+    threading.Event().wait()
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_providers_do_not_survive_their_controller(how: signal.Signals, tmp_path: Path) -> None:
+    """However the controlling process ends, they end, and leave no file behind."""
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    run = [sys.executable, "-c", CONTROLLER]
+    with subprocess.Popen(
+        run, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+    ) as controller:
+        assert controller.stdout is not None
+        pids = [int(pid) for pid in controller.stdout.readline().split()]
+        controller.send_signal(how)
+    deadline = time.monotonic() + PATIENCE
+    while any(_alive(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+    assert len(pids) == 2
+    assert [pid for pid in pids if _alive(pid)] == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def _alive(pid: int) -> bool:
+    """Whether a process exists and is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -160,12 +160,38 @@ def test_an_order_has_what_it_must_have(change: dict[str, Any], message: str) ->
     assert message in evidence.explain()
 
 
-@pytest.mark.parametrize("value", [b"<h1>updating</h1>", b"\xff", b"[" * 100_000, [True], "ok"])
+@pytest.mark.parametrize(
+    "value", [b"", b"<h1>updating</h1>", b"\xff", b"[" * 100_000, [True], "ok"]
+)
 def test_what_is_no_json_object_is_no_success(value: Any) -> None:  # noqa: ANN401 - any body
     """A page that says "success" somewhere passes nothing."""
     evidence, _ = checked("order", lambda _request: (200, value))
 
     assert codes(evidence) == ["payment.success"]
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_no_answer_in_time_is_a_failure(name: str) -> None:
+    """A time-out never counts as fine, in whatever check."""
+
+    def silent(_request: Request) -> tuple[int, Any]:
+        raise TargetError("POST http://x.example: no answer within 20 s")
+
+    evidence, _ = checked(name, silent)
+
+    assert [(f.code, f.message) for f in evidence.failures] == [
+        ("payment.no-answer", "POST http://x.example: no answer within 20 s")
+    ]
+
+
+def test_no_finding_shows_a_card_number() -> None:
+    """Though the answer has one in every place that a message quotes."""
+    card = "4242424242424242"
+    answer = dict.fromkeys(("payment_id", "order_id", "status", "message", "amount"), card)
+    evidence, _ = checked("order", lambda _request: (200, {**answer, "success": True}))
+
+    assert "payment.card-data" in codes(evidence)
+    assert card not in repr(evidence)
 
 
 @pytest.mark.parametrize("value", [None, {}, "stripe", [1, "stripe"]])
