@@ -81,7 +81,8 @@ class Bundle:
         """Write what is rendered from the verdict, sign all files, and name the folder.
 
         Raises:
-            BundleError: A file cannot be written; nothing is left but the page that was there.
+            BundleError: A file cannot be written, or the key no longer signs; nothing is left but
+                the page that was there.
         """
         ephemeral = self._key.ephemeral_pem is not None
         try:
@@ -99,7 +100,7 @@ class Bundle:
             self.staging.rename(self._folder)
             self._point_latest()
             fsync_folder(self._folder.parent)
-        except OSError as error:
+        except (OSError, VerificationError) as error:
             raise BundleError(f"the report {self._folder} was not written: {error}") from None
         return Sealed(self._folder, fingerprint(self._key.signer.public_key), ephemeral)
 

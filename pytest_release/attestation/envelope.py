@@ -1,7 +1,8 @@
 """DSSE envelopes (https://github.com/secure-systems-lab/dsse, v1.0.2), one a line.
 
 A line is exactly what `sign` writes or it is refused: the same members, the same canonical JSON,
-the same base64. Nothing that `sign` wrote can change without the signature, or this, noticing.
+the same base64. Nothing that `sign` wrote can change without the signature, or this, noticing
+(but for the second form that every ECDSA signature has).
 Signatures by keys that are not given count for nothing, as DSSE says; whoever must not accept
 them finds their ids in `VerifiedStatement.strangers`.
 """
@@ -20,6 +21,7 @@ from securesystemslib.exceptions import UnverifiedSignatureError
 from securesystemslib.signer import Key, Signature, Signer
 
 from pytest_release.atomic import canonical_json
+from pytest_release.attestation import openpgp
 from pytest_release.errors import VerificationError
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -105,6 +107,7 @@ def open_envelope(line: bytes, keys: Sequence[Key], threshold: int = 1) -> Verif
         raise VerificationError(f"the payload type is not {PAYLOAD_TYPE}")
     payload = _base64(data["payload"], "payload")
     signatures = _signatures(data["signatures"])  # 3
+    _check_forms(signatures, keys)
     accepted = _accepted(Envelope(payload, PAYLOAD_TYPE, signatures), keys)  # 4
     if len(accepted) < threshold:
         signed_by = ", ".join(f"SHA256:{key_id}" for key_id in signatures)
@@ -132,7 +135,8 @@ def _accepted(envelope: Envelope, keys: Sequence[Key]) -> dict[str, Key]:
 def _check_trust(keys: Sequence[Key], threshold: int) -> None:
     if not keys:
         raise VerificationError("no trusted key was given: nothing can be verified")
-    if len({json.dumps(key.keyval, sort_keys=True) for key in keys}) != len(keys):
+    values = {json.dumps(key.keyval, sort_keys=True) for key in keys}
+    if len(values) != len(keys) or len({key.keyid for key in keys}) != len(keys):
         raise VerificationError("the same key was given twice")
     if not 1 <= threshold <= len(keys):
         message = f"a threshold of {threshold} cannot be met by {len(keys)} keys"
@@ -176,10 +180,20 @@ def _signatures(value: Any) -> dict[str, Signature]:  # noqa: ANN401 - as it was
         raise VerificationError("the envelope is not signed")
     signatures: dict[str, Signature] = {}
     for item in value:
-        if not isinstance(item, dict) or set(item) != {"keyid", "sig"}:
+        if not isinstance(item, dict) or set(item) - {openpgp.HEADERS} != {"keyid", "sig"}:
             raise VerificationError("a signature has keyid and sig, and nothing else")
         key_id = item["keyid"]
+        more = {name: value for name, value in item.items() if name == openpgp.HEADERS}
+        if not all(isinstance(value, str) for value in more.values()):
+            raise VerificationError("a signature's headers are a string")
         if not isinstance(key_id, str) or key_id in signatures:
             raise VerificationError("each signature names another key")
-        signatures[key_id] = Signature(key_id, _base64(item["sig"], "signature").hex())
+        signatures[key_id] = Signature(key_id, _base64(item["sig"], "signature").hex(), more)
     return signatures
+
+
+def _check_forms(signatures: Mapping[str, Signature], keys: Sequence[Key]) -> None:
+    for key in keys:
+        if key.keyid in signatures and not openpgp.fits(signatures[key.keyid], key):
+            message = f"the signature of SHA256:{key.keyid} has not the form of its key's"
+            raise VerificationError(message)

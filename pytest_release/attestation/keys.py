@@ -2,7 +2,8 @@
 
 - A key's id is derived from the key, never read from a file: one key cannot pass for two.
 - A private key is a file that only its owner can read (mode 0600), or a signer URI of
-  securesystemslib (an HSM, a cloud's key service).
+  securesystemslib (an HSM, GnuPG, a cloud's key service). Such a signer proves that it can sign
+  before it is used; whatever its driver raises is one `VerificationError`, without the PIN.
 """
 
 from __future__ import annotations
@@ -16,16 +17,23 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.exceptions import Error as LibraryError
+from securesystemslib.exceptions import UnverifiedSignatureError
 from securesystemslib.signer import (
     SIGNER_FOR_URI_SCHEME,
     CryptoSigner,
+    GPGKey,
     Key,
+    SecretsHandler,
+    Signature,
     Signer,
     SSlibKey,
 )
 
 from pytest_release.atomic import write_bytes
+from pytest_release.attestation import openpgp
 from pytest_release.errors import VerificationError
+from pytest_release.hostile import one_line
+from pytest_release.redaction import Redactor
 
 PASSWORD_VARIABLE = "PYTEST_RELEASE_KEY_PASSWORD"  # noqa: S105 - the variable's name
 PUBLIC_KEY_VARIABLE = "PYTEST_RELEASE_PUBLIC_KEY"
@@ -95,26 +103,76 @@ def load_signing_key(uri: str, variables: Mapping[str, str]) -> SigningKey:
     """The key that ``--sign-with`` names.
 
     Args:
-        uri: Path of a PEM file, or a signer URI of securesystemslib; for the latter
-            `PUBLIC_KEY_VARIABLE` names the file of the public key.
-        variables: The process's environment; `PASSWORD_VARIABLE` opens an encrypted key.
+        uri: Path of a PEM file (``file2:`` may stand before it), or another signer URI of
+            securesystemslib; for the latter `PUBLIC_KEY_VARIABLE` names the file of the public key.
+        variables: The process's environment; `PASSWORD_VARIABLE` opens an encrypted key, and is
+            the PIN of an HSM.
 
     Raises:
         VerificationError: There is no such key, it is readable by others, or it cannot be opened.
     """
-    scheme = uri.partition(":")[0]
-    if scheme not in SIGNER_FOR_URI_SCHEME:
-        path = Path(uri).expanduser()
-        return SigningKey(_load_file(path, variables.get(PASSWORD_VARIABLE)))
+    scheme, _, rest = uri.partition(":")
+    password = variables.get(PASSWORD_VARIABLE)
+    if scheme not in SIGNER_FOR_URI_SCHEME or scheme == CryptoSigner.SCHEME:
+        path = Path(rest if scheme == CryptoSigner.SCHEME else uri).expanduser()
+        return SigningKey(_load_file(path, password))
     public = variables.get(PUBLIC_KEY_VARIABLE)
     if not public:
-        message = f"{uri} needs its public key: set {PUBLIC_KEY_VARIABLE} to the path of its PEM"
+        message = f"{uri} needs its public key: set {PUBLIC_KEY_VARIABLE} to the path of its file"
         raise VerificationError(message)
-    key = load_public_key(Path(public))
+    signer = _Driven(uri, load_public_key(Path(public)), password)
     try:
-        return SigningKey(Signer.from_priv_key_uri(uri, key))
-    except (LibraryError, ValueError, OSError, ImportError) as error:
-        raise VerificationError(f"the signer {uri} cannot be used: {error}") from None
+        signer.public_key.verify_signature(signer.sign(_TRIAL), _TRIAL)
+    except UnverifiedSignatureError:
+        message = f"the signer {uri} cannot be used: it does not sign with the key in {public}"
+        raise VerificationError(message) from None
+    return SigningKey(signer)
+
+
+_TRIAL = b"pytest-release asks whether this key can sign"  # what no envelope's signature covers
+
+
+class _Driven(Signer):
+    """A signer whose driver may fail in any way, and say anything when it does."""
+
+    def __init__(self, uri: str, public_key: Key, password: str | None) -> None:
+        self._uri = uri
+        self._public_key = public_key
+        self._password = password
+        known = public_key
+        if isinstance(public_key, GPGKey):
+            known = openpgp.as_gnupg_knows_it(public_key)
+        try:
+            self._driver = Signer.from_priv_key_uri(uri, known, self._secret)
+        except Exception as error:  # noqa: BLE001 - each driver has errors of its own
+            raise self._failure(error) from None
+
+    @property
+    def public_key(self) -> Key:
+        return self._public_key
+
+    @classmethod
+    def from_priv_key_uri(
+        cls, priv_key_uri: str, public_key: Key, secrets_handler: SecretsHandler | None = None
+    ) -> Signer:
+        raise NotImplementedError("load_signing_key makes these")
+
+    def sign(self, payload: bytes) -> Signature:
+        try:
+            made = self._driver.sign(payload)
+        except Exception as error:  # noqa: BLE001 - see above
+            raise self._failure(error) from None
+        return Signature(self._public_key.keyid, made.signature, made.unrecognized_fields)
+
+    def _secret(self, what: str) -> str:
+        if not self._password:
+            raise VerificationError(f"it asks for a {what}; set {PASSWORD_VARIABLE}")
+        return self._password
+
+    def _failure(self, error: Exception) -> VerificationError:
+        hide = Redactor(frozenset({self._password} if self._password else ()))
+        reason = " ".join(hide(str(error)).split()) or type(error).__name__
+        return VerificationError(f"the signer {self._uri} cannot be used: {one_line(reason)}")
 
 
 def _load_file(path: Path, password: str | None) -> Signer:
@@ -137,16 +195,21 @@ def _load_file(path: Path, password: str | None) -> Signer:
 
 
 def load_public_key(path: Path) -> Key:
-    """The public key in a PEM file.
+    """The public key in a file: PEM, or an OpenPGP key as JSON (`openpgp`).
 
     Raises:
         VerificationError: There is none; a private key is refused, since it must not travel.
     """
-    pem = _read(path, "public key")
-    if b"PRIVATE KEY" in pem:
+    content = _read(path, "public key")
+    if b"PRIVATE KEY" in content:
         raise VerificationError(f"{path} is a private key; give the public one ({path}.pub)")
+    if content.startswith(b"{"):
+        try:
+            return openpgp.parse(content)
+        except ValueError as error:
+            raise VerificationError(f"{path} is no public key: {error}") from None
     try:
-        return SSlibKey.from_crypto(serialization.load_pem_public_key(pem))
+        return SSlibKey.from_crypto(serialization.load_pem_public_key(content))
     except (ValueError, UnsupportedAlgorithm, LibraryError):
         raise VerificationError(f"{path} is no public key in PEM") from None
 

@@ -64,14 +64,13 @@ def summary(run: RunVerdict) -> str:
         ("finished", f"{context.finished:%Y-%m-%d %H:%M:%S} UTC"),
         ("run", context.run),
         *(("clock", clock) for clock in figures.clocks(run)),
-        *(("waiver", waiver) for waiver in context.waivers),
     )
     return "".join(
         (
             _style(),
             f'<section class="verdict {run.verdict.lower()}">',
             f"<h1>{run.verdict.replace('_', ' ')}</h1><p>{_meaning(run)}</p>",
-            _list(run.reasons),
+            _list((*run.reasons, *(f"waiver: {waiver}" for waiver in context.waivers))),
             "</section>",
             '<dl class="facts">',
             *(f"<div><dt>{name}</dt><dd>{markup(text)}</dd></div>" for name, text in facts),

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_release.attestation.keys import generate
+
 ROOT = Path(__file__).parents[2]
 
 PRODUCTION = """\
@@ -89,6 +91,18 @@ def test_a_key_that_is_not_there(project: pytest.Pytester) -> None:
     result = project.runpytest_subprocess("--env", "here", "--sign-with", "absent.pem")
 
     _refused(result, "*absent.pem*")
+
+
+def test_a_signer_that_cannot_sign(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is wrong with a token is said before the first case."""
+    generate(project.path / "ci.pem")
+    monkeypatch.setenv("PYTEST_RELEASE_PUBLIC_KEY", "ci.pem.pub")
+
+    result = project.runpytest_subprocess("--env", "here", "--sign-with", "tkey:")
+
+    _refused(result, "*the signer tkey: cannot be used: TKey URI must include 'digest'")
 
 
 def test_markers_are_explained(project: pytest.Pytester) -> None:

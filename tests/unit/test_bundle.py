@@ -9,6 +9,8 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from securesystemslib.signer import CryptoSigner, Signature
 
 from pytest_release.attestation.keys import SigningKey, ephemeral, fingerprint
 from pytest_release.attestation.verify import VerifiedBundle, verify_bundle
@@ -127,6 +129,24 @@ def test_a_run_that_was_there_is_never_overwritten(tmp_path: Path, make: Make) -
     bundle.discard()
     assert [path.name for path in taken.parent.iterdir()] == [taken.name]
     assert (taken / "report.html").read_text() == "the older one"
+
+
+class Pulled(CryptoSigner):
+    """A token that was pulled out after the run began."""
+
+    def sign(self, payload: bytes) -> Signature:
+        """Fail as a driver does that `pytest_release.attestation.keys` watches."""
+        raise VerificationError("the signer hsm:2 cannot be used: TokenNotPresent")
+
+
+def test_a_key_that_no_longer_signs(tmp_path: Path, make: Make) -> None:
+    """No bundle without its signature, and no traceback."""
+    bundle = make(key=SigningKey(Pulled(Ed25519PrivateKey.generate())))
+
+    with pytest.raises(BundleError, match=r"was not written: the signer hsm:2 .*TokenNotPresent$"):
+        bundle.seal(RUN)
+    bundle.discard()
+    assert list((tmp_path / "reports").iterdir()) == []
 
 
 def test_what_is_discarded_leaves_nothing(tmp_path: Path, make: Make) -> None:

@@ -108,6 +108,14 @@ REFUSED = {
     "unsigned": ("is not signed", edited(lambda d: d.update(signatures=[]))),
     "signatures no list": ("is not signed", edited(lambda d: d.update(signatures={"a": 1}))),
     "a signature with more": ("keyid and sig", edited(lambda d: d["signatures"][0].update(x=1))),
+    "headers no text": (
+        "a signature's headers are a string",
+        edited(lambda d: d["signatures"][0].update(other_headers=["04"])),
+    ),
+    "OpenPGP's headers for another key": (
+        "has not the form of its key's",
+        edited(lambda d: d["signatures"][0].update(other_headers="040016080000")),
+    ),
     "one twice": (
         "names another key",
         edited(lambda d: d["signatures"].append(d["signatures"][0])),

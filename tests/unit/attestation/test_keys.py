@@ -122,29 +122,29 @@ def test_a_private_key_that_is_refused(tmp_path: Path, reason: str) -> None:
         load_signing_key(str(path), variables)
 
 
-def test_a_signer_uri_needs_its_public_key(tmp_path: Path) -> None:
+def test_a_signer_uri_needs_its_public_key() -> None:
     """A signer that is not a PEM file is told apart by its scheme."""
     with pytest.raises(VerificationError, match=f"set {PUBLIC_KEY_VARIABLE} to the path"):
-        load_signing_key(f"file2:{tmp_path}/ci.pem", {})
+        load_signing_key("hsm:2", {})
 
 
-def test_a_signer_uri_signs(tmp_path: Path) -> None:
-    """Whatever securesystemslib has a URI for can sign."""
-    made = generate(tmp_path / "ci.pem")
-    variables = {PUBLIC_KEY_VARIABLE: str(tmp_path / "ci.pem.pub")}
+@pytest.mark.parametrize("password", [None, "correct horse"])
+def test_a_file_uri_is_the_file(tmp_path: Path, password: str | None) -> None:
+    """``file2:`` opens what the path opens, encrypted or not."""
+    made = generate(tmp_path / "ci.pem", password)
+    variables = {PASSWORD_VARIABLE: password} if password else {}
     key = load_signing_key(f"file2:{tmp_path}/ci.pem", variables)
 
     assert open_envelope(sign({}, key.signer), [made]).keys == {made.keyid: made}
 
 
-def test_a_signer_uri_and_the_key_of_another(tmp_path: Path) -> None:
-    """A public key that does not belong to the private one is found before anything is signed."""
+def test_a_file_uri_does_not_evade_the_mode(tmp_path: Path) -> None:
+    """A private key that others can read is refused however it is named."""
     generate(tmp_path / "ci.pem")
-    generate(tmp_path / "other.pem")
-    variables = {PUBLIC_KEY_VARIABLE: str(tmp_path / "other.pem.pub")}
+    (tmp_path / "ci.pem").chmod(0o644)
 
-    with pytest.raises(VerificationError, match=r"the signer file2:.* cannot be used"):
-        load_signing_key(f"file2:{tmp_path}/ci.pem", variables)
+    with pytest.raises(VerificationError, match="has mode 0644: others can read it"):
+        load_signing_key(f"file2:{tmp_path}/ci.pem", {})
 
 
 def test_a_private_key_is_no_public_key(tmp_path: Path) -> None:

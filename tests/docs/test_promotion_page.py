@@ -1,0 +1,54 @@
+"""What ``docs/promotion.md`` shows is run as it stands there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sysconfig
+from pathlib import Path
+
+from pytest_release.config.validation import schema
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "promotion.md").read_text()
+DEMO = """
+name: demo
+role: development
+system: hifate
+release: {health: /api/v1/health, version: version, commit: build_git_hash}
+sandbox: {workers: 1}
+gates:
+  basic: {required: true, thresholds: {p95_ms: 500}}
+"""
+
+
+def test_the_example_promotes(tmp_path: Path) -> None:
+    """From a new key to a line in the history."""
+    shutil.copytree(ROOT / "fixtures", tmp_path / "fixtures")
+    (tmp_path / "fixtures" / "environments" / "demo.yaml").write_text(DEMO)
+    (script,) = re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    path = f"{sysconfig.get_path('scripts')}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["/bin/sh", "-euc", script],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "\nGRANTED  promotions/" in done.stdout
+    assert done.stdout.rstrip().endswith("| hifate | live | promote | 1.0.0 | success |")
+
+
+def test_every_key_of_a_policy_is_explained() -> None:
+    """Each key that its schema knows stands in the page."""
+    policy = schema("policy")
+    keys = [*policy["properties"], *policy["$defs"]["requirement"]["properties"]]
+    keys += policy["$defs"]["waivers"]["properties"]
+
+    assert [key for key in keys if key != "$schema" and not re.search(rf"\b{key}\b", PAGE)] == []
