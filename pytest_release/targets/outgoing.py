@@ -99,6 +99,8 @@ def private_headers(environment: Environment) -> frozenset[str]:
 
 
 def _body(request: Request, values: Mapping[str, Any]) -> dict[str, Any]:
+    if request.content is not None:
+        return {"content": request.content}
     if request.json is not None:
         return {"json": fill(request.json, values)}
     if request.form is not None:
@@ -156,16 +158,24 @@ def describe(
         fields = [f"{name}={redact(text)}" for name, text in _fields(request.multipart, values)]
         files = [f"{name}=@{path}" for name, path in request.multipart.files.items()]
         body, of_curl = "\n".join((*fields, *files)), curl.parts(fields, files)
+    elif _needs_pipe(request.content):
+        body, of_curl = redact(_readable(request, built.read())), curl.FROM_PIPE
     else:
         body = redact(_readable(request, built.read()))
         of_curl = curl.data(body, SHOWN_BODY)
     url = redact(without_user(built.url))
     telling = [(n, v) for n, v in headers if (n.lower(), v) not in _SENT_BY_CURL]
     command = curl.command(request, environment, url, telling, of_curl)
+    if of_curl == curl.FROM_PIPE:
+        command = curl.piped(request.content or b"", command)
     return Sent(built.method, url, headers, body[:SHOWN_BODY], command)
 
 
 _SENT_BY_CURL = {("accept", "*/*"), ("user-agent", AGENT)}  # the same, or as good
+
+
+def _needs_pipe(content: bytes | None) -> bool:
+    return content is not None and len(content) <= SHOWN_BODY and not curl.quotable(content)
 
 
 def _readable(request: Request, content: bytes) -> str:
