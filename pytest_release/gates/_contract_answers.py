@@ -177,7 +177,7 @@ def _send(example: Line, sending: Sending) -> Exchange | str | None:
         example["method"],
         example["path"],
         headers=example["headers"],
-        content=b64decode(example["body"]),
+        raw=b64decode(example["body"]),
         timeout_s=min(sending.timeout_s, left),
         stall_s=sending.timeout_s,
         max_bytes=MAX_BYTES,

@@ -13,7 +13,7 @@ from pytest_release.config.casebook import PLACEHOLDER
 from pytest_release.config.cases import Multipart, Request
 from pytest_release.config.environment import Auth, Environment
 from pytest_release.errors import TargetError
-from pytest_release.redaction import MASK, Secret, basic_credentials, reveal
+from pytest_release.redaction import MASK, Redactor, Secret, basic_credentials, reveal
 from pytest_release.targets import curl
 from pytest_release.targets._httpx import httpx
 
@@ -99,8 +99,8 @@ def private_headers(environment: Environment) -> frozenset[str]:
 
 
 def _body(request: Request, values: Mapping[str, Any]) -> dict[str, Any]:
-    if request.content is not None:
-        return {"content": request.content}
+    if request.raw is not None:
+        return {"content": request.raw}
     if request.json is not None:
         return {"json": fill(request.json, values)}
     if request.form is not None:
@@ -158,7 +158,7 @@ def describe(
         fields = [f"{name}={redact(text)}" for name, text in _fields(request.multipart, values)]
         files = [f"{name}=@{path}" for name, path in request.multipart.files.items()]
         body, of_curl = "\n".join((*fields, *files)), curl.parts(fields, files)
-    elif _needs_pipe(request.content):
+    elif _needs_pipe(request.raw, redact):
         body, of_curl = redact(_readable(request, built.read())), curl.FROM_PIPE
     else:
         body = redact(_readable(request, built.read()))
@@ -167,15 +167,19 @@ def describe(
     telling = [(n, v) for n, v in headers if (n.lower(), v) not in _SENT_BY_CURL]
     command = curl.command(request, environment, url, telling, of_curl)
     if of_curl == curl.FROM_PIPE:
-        command = curl.piped(request.content or b"", command)
+        command = curl.piped(request.raw or b"", command)
     return Sent(built.method, url, headers, body[:SHOWN_BODY], command)
 
 
 _SENT_BY_CURL = {("accept", "*/*"), ("user-agent", AGENT)}  # the same, or as good
 
 
-def _needs_pipe(content: bytes | None) -> bool:
-    return content is not None and len(content) <= SHOWN_BODY and not curl.quotable(content)
+def _needs_pipe(content: bytes | None, redact: Redactor) -> bool:
+    """Whether a command must carry a body as base64; never one that could hide a secret there."""
+    if content is None or len(content) > SHOWN_BODY or curl.quotable(content):
+        return False
+    text = content.decode(errors="replace")
+    return redact(text) == text
 
 
 def _readable(request: Request, content: bytes) -> str:
