@@ -11,7 +11,8 @@ from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from pytest_release.config.casebook import PLACEHOLDER
@@ -25,7 +26,9 @@ from pytest_release.sampling import Sample
 from pytest_release.targets.http import Exchange, HttpTarget
 
 MAX_BYTES = 2 * 1024 * 1024  # of an answer's body
+MAX_KEPT = 128 * 1024 * 1024  # bytes of answers that wait for being judged, or about
 STREAM_S = 0.5  # of an event stream that are read: the stream gate looks at the rest
+MAX_ATTACHED = 200
 LONGEST = 600  # characters of a command that stand in a message; the attachment has them all
 CODES = {
     "ServerError": "contract.server-error",
@@ -56,6 +59,7 @@ class Sending:
         timeout_s: For each request.
         at_once: Requests under way.
         answer_ms: Longest that an answer may take; None for no limit.
+        kept: Bytes of all answers.
     """
 
     http: HttpTarget
@@ -64,6 +68,12 @@ class Sending:
     timeout_s: float = 10.0
     at_once: int = 8
     answer_ms: float | None = None
+    kept: Counter[str] = field(default_factory=Counter)
+
+    def keep(self, exchange: Exchange) -> Exchange:
+        """Count its bytes; when there are too many, no more is asked."""
+        self.kept["bytes"] += len(exchange.body)
+        return exchange
 
 
 @dataclass
@@ -124,10 +134,8 @@ class Gathered:
 
     def attachments(self) -> tuple[Attachment, ...]:
         """How to repeat each failure."""
-        return tuple(
-            Attachment(f"{wrong.code} {label}", wrong.curl)
-            for (label, _), wrong in self.wrong.items()
-        )
+        shown = islice(self.wrong.items(), MAX_ATTACHED)
+        return tuple(Attachment(f"{wrong.code} {label}", wrong.curl) for (label, _), wrong in shown)
 
 
 def gather(engine: Engine, sending: Sending) -> Gathered:
@@ -142,6 +150,7 @@ def gather(engine: Engine, sending: Sending) -> Gathered:
                 elif not any(map(PLACEHOLDER.search, line["headers"].values())):  # ours, not theirs
                     under_way.append((line, pool.submit(_send, line, sending)))
             _judge(engine, sending, under_way, gathered)
+            gathered.others += _never_sent(sending, gathered)
         except OutOfTimeError:
             gathered.others.append(_out_of_time(under_way, gathered))
         except EngineError as error:
@@ -150,6 +159,17 @@ def gather(engine: Engine, sending: Sending) -> Gathered:
             pool.shutdown(cancel_futures=True)
     gathered.others += _not_shown(gathered)
     return gathered
+
+
+def _never_sent(sending: Sending, gathered: Gathered) -> list[Finding]:
+    """Endpoints without any example, of which nobody said why."""
+    told = " ".join(finding.message for finding in gathered.others)
+    sent = {label for label, _ in gathered.sent}
+    return [
+        Finding("contract.no-examples", f"{cut(label)}: the engine made no example of it")
+        for label in sending.operations
+        if label not in sent and label not in told
+    ]
 
 
 def _problem(line: Line) -> Finding:
@@ -172,28 +192,38 @@ def _send(example: Line, sending: Sending) -> Exchange | str | None:
     left = sending.deadline - time.monotonic()
     if left <= 0:
         return None
-    body = bytearray()
-    request = Request(
+    if sending.kept["bytes"] > MAX_KEPT:
+        return f"not asked, since the answers so far have over {MAX_KEPT} bytes"
+    request = _request(example, min(sending.timeout_s, left))
+    try:
+        if not sending.operations[example["operation"]].streams:
+            return sending.keep(sending.http.send(request))
+        return sending.keep(_look(request, sending.http))
+    except TargetError as error:
+        return str(error)
+
+
+def _request(example: Line, timeout_s: float) -> Request:
+    return Request(
         example["method"],
         example["path"],
         headers=example["headers"],
         raw=b64decode(example["body"]),
-        timeout_s=min(sending.timeout_s, left),
-        stall_s=sending.timeout_s,
+        timeout_s=timeout_s,
+        stall_s=timeout_s,
         max_bytes=MAX_BYTES,
     )
-    streams = sending.operations[example["operation"]].streams
-    try:
-        if not streams:
-            return sending.http.send(request)
 
-        def take(data: bytes, _at: object) -> float:
-            body.extend(data)
-            return STREAM_S
 
-        return sending.http.send(request, on_chunk=take)
-    except TargetError as error:
-        return str(error)
+def _look(request: Request, http: HttpTarget) -> Exchange:
+    """An answer that may be a stream without end: what came in its first moment."""
+    body = bytearray()
+
+    def take(data: bytes, _at: object) -> float:
+        body.extend(data)
+        return STREAM_S
+
+    return replace(http.send(request, on_chunk=take), body=bytes(body))
 
 
 def _judge(
@@ -265,7 +295,11 @@ class _Judged:
 
     def _add(self, code: str, message: str, expected: str, received: str) -> None:
         exchange = self._exchange
-        curl = exchange.sent.curl if isinstance(exchange, Exchange) else ""
+        if isinstance(exchange, Exchange):
+            curl = exchange.sent.curl
+        else:
+            request = _request(self._example, self._sending.timeout_s)
+            curl = self._sending.http.describe(request, {}).curl
         if self._example["mode"] == "invalid" and self._example["flaw"]:
             expected = f"{expected}, since the request is wrong: {cut(self._example['flaw'])}"
         size = len(self._example["path"]) + len(self._example["body"])

@@ -25,6 +25,7 @@ from pytest_release.gates._answer import cut
 MAX_BYTES = 8 * 1024 * 1024
 MAX_VALUES = 500_000  # values in the document, each alias of YAML counted again
 MAX_DEPTH = 100
+MAX_OPERATIONS = 5_000
 SHOWN = 10  # flaws of one kind that are listed
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -57,7 +58,7 @@ class Operation:
         """As the engine and the reports name it: without the prefix."""
         return f"{self.method} {self.template}"
 
-    @property
+    @cached_property
     def streams(self) -> bool:
         """Whether one of its answers is an event stream."""
         return "text/event-stream" in json.dumps(self.detail.get("responses", {}))
@@ -99,8 +100,9 @@ class Document:
         """All documented endpoints, in the order of the document."""
         return tuple(
             Operation(method.upper(), self.prefix + path, path, _mapping(item[method]))
-            for path, item in _mapping(self.value.get("paths")).items()
-            if isinstance(item, Mapping) and path.startswith("/")
+            for path, given in _mapping(self.value.get("paths")).items()
+            if path.startswith("/")
+            for item in (self.followed(given),)
             for method in METHODS
             if method in item
         )
@@ -129,7 +131,7 @@ class Document:
 
     def parameters(self, operation: Operation) -> list[Mapping[str, Any]]:
         """Those of the path, then those of the operation itself."""
-        item = _mapping(_mapping(self.value.get("paths")).get(operation.template))
+        item = self.followed(_mapping(self.value.get("paths")).get(operation.template))
         listed = (*_list(item.get("parameters")), *_list(operation.detail.get("parameters")))
         return [self.followed(parameter) for parameter in listed]
 
@@ -227,6 +229,9 @@ def _wrong(document: Document) -> Iterator[str]:
             yield f"the path {cut(path)!r} does not begin with a slash"
         elif not isinstance(item, dict):
             yield f"{cut(path)} is {_shown(item)}, expected an object"
+    if len(document.operations) > MAX_OPERATIONS:
+        yield f"it documents more than {MAX_OPERATIONS} operations"
+        return
     for operation in document.operations:
         yield from (f"{cut(operation.label)}: {said}" for said in _operation(document, operation))
 

@@ -9,8 +9,10 @@ cannot.
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -48,12 +50,8 @@ class Endpoint:
     def __str__(self) -> str:
         return f"{self.method} {self.path}".strip()
 
-    def covers(self, other: Endpoint) -> bool:
-        """Whether it is the same, a missing method standing for any."""
-        return self.path == other.path and self.method in ("", other.method)
-
     def matches(self, other: Endpoint) -> bool:
-        """As `covers`, with ``*`` and ``?`` in the path standing for any text and character."""
+        """Whether it stands for another: ``*`` for any text, ``?`` for any character."""
         return fnmatchcase(other.path, self.path) and self.method in ("", other.method)
 
 
@@ -76,14 +74,22 @@ class Probe:
         http: The deployment.
         parameters: Values of path parameters by their name.
         timeout_s: For each request.
+        deadline: When to stop, on the clock of `time.monotonic`.
     """
 
     http: HttpTarget
     parameters: Mapping[str, Any] = field(default_factory=dict, repr=False)
     timeout_s: float = 10.0
+    deadline: float = math.inf
 
     def ask(self, method: str, path: str) -> Exchange | str:
-        """The answer, or why there was none."""
+        """The answer, or why there was none.
+
+        Raises:
+            TargetError: There is no time left.
+        """
+        if time.monotonic() > self.deadline:
+            raise TargetError(f"the time is over before {method} {cut(path)} was asked")
         request = Request(method, path, timeout_s=self.timeout_s, max_bytes=MAX_BYTES)
         try:
             return self.http.send(request, on_chunk=lambda _data, _at: 0)
@@ -119,29 +125,36 @@ def _example(parameter: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any JSON va
 
 def compare(document: Document, listed: Iterable[Endpoint], source: str) -> Iterator[Finding]:
     """A list without patterns against the document: the deployment's own."""
-    yield from _compare(document, list(listed), source, Endpoint.covers)
+    documented, there = [of(operation) for operation in document.operations], list(listed)
+    known = {*documented, *(Endpoint("", each.path) for each in documented)}
+    yield from (_undocumented(each, source) for each in there if each not in known)
+    said = set(there)
+    yield from (
+        _unlisted(each, source)
+        for each in documented
+        if each not in said and Endpoint("", each.path) not in said
+    )
 
 
 def compare_patterns(document: Document, patterns: Iterable[Endpoint]) -> Iterator[Finding]:
     """A list with patterns against the document: the case's own."""
-    yield from _compare(document, list(patterns), "the case", Endpoint.matches)
-
-
-def _compare(
-    document: Document,
-    listed: list[Endpoint],
-    source: str,
-    same: Callable[[Endpoint, Endpoint], bool],
-) -> Iterator[Finding]:
-    documented = [of(operation) for operation in document.operations]
+    documented, listed = [of(operation) for operation in document.operations], list(patterns)
     for each in listed:
-        if not any(same(each, there) for there in documented):
-            message = f"{cut(str(each))} is listed by {source} and not documented"
-            yield Finding("contract.undocumented", message, expected="a documented endpoint")
+        if not any(map(each.matches, documented)):
+            yield _undocumented(each, "the case")
     for there in documented:
-        if not any(same(each, there) for each in listed):
-            message = f"{cut(str(there))} is documented and not listed by {source}"
-            yield Finding("contract.unlisted", message, expected="an entry of the list")
+        if not any(each.matches(there) for each in listed):
+            yield _unlisted(there, "the case")
+
+
+def _undocumented(each: Endpoint, source: str) -> Finding:
+    message = f"{cut(str(each))} is listed by {source} and not documented"
+    return Finding("contract.undocumented", message, expected="a documented endpoint")
+
+
+def _unlisted(each: Endpoint, source: str) -> Finding:
+    message = f"{cut(str(each))} is documented and not listed by {source}"
+    return Finding("contract.unlisted", message, expected="an entry of the list")
 
 
 def registry(http: HttpTarget, option: Mapping[str, Any]) -> tuple[list[Endpoint], list[Finding]]:
@@ -150,7 +163,7 @@ def registry(http: HttpTarget, option: Mapping[str, Any]) -> tuple[list[Endpoint
     Raises:
         TargetError: It does not answer.
     """
-    method, path = option.get("method", "GET"), str(reveal(option["path"]))
+    method, path = reveal(option.get("method", "GET")), reveal(option["path"])
     exchange = http.send(Request(method, path, max_bytes=MAX_BYTES))
     source = f"{method} {path}"
     if exchange.status != 200 or exchange.broken:
@@ -184,7 +197,11 @@ def _entries(value: Any) -> Iterator[Endpoint]:  # noqa: ANN401 - any JSON value
 
 
 def look(document: Document, probe: Probe, absent: Iterable[str]) -> list[Finding]:
-    """What is documented and gone, and what answers where nothing should."""
+    """What is documented and gone, and what answers where nothing should.
+
+    Raises:
+        TargetError: The deployment does not answer, or there is no time left.
+    """
     nowhere = document.prefix + NOWHERE
     control = probe.ask("GET", nowhere)
     if isinstance(control, str):

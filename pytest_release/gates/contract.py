@@ -25,7 +25,7 @@ from pytest_release.gates import _contract_paths as paths
 from pytest_release.gates._check import concluded
 from pytest_release.gates._contract_document import SAFE, Document, Operation
 from pytest_release.gates._scene import Scene
-from pytest_release.redaction import reveal
+from pytest_release.redaction import Secret, reveal
 from pytest_release.release import read_identity
 from pytest_release.sampling import Sample
 
@@ -33,6 +33,7 @@ PATH = "/openapi.json"
 SEED = 1
 SECONDS = 60.0
 SHARE = 4  # of the time: a part of that size is what the examples of one endpoint may take
+MOST = 200  # findings of one check
 UNUSABLE = frozenset({"contract.invalid", "contract.reference"})
 
 
@@ -108,21 +109,38 @@ def _endpoints(case: CheckCase, policy: GatePolicy, scene: Scene, document: Docu
     options = case.options
     findings: list[Finding] = []
     if "listed" in options:
-        findings += paths.compare_patterns(document, map(paths.endpoint, options["listed"]))
+        findings += paths.compare_patterns(document, _named(options["listed"]))
     listed: list[paths.Endpoint] = []
     if "registry" in options:
-        _refuse_unsafe(case, scene, options["registry"].get("method", "GET"))
+        _refuse_unsafe(case, scene, reveal(options["registry"].get("method", "GET")))
         listed, wrong = paths.registry(scene.http, options["registry"])
         findings += wrong
     if listed:
-        known = [paths.endpoint(text) for text in options.get("undocumented", [])]
+        known = _named(options.get("undocumented", []))
         asked = [one for one in listed if not any(each.matches(one) for each in known)]
         path = reveal(options["registry"]["path"])
         findings += paths.compare(document, asked, path)
-    probe = paths.Probe(scene.http, options.get("parameters", {}), options.get("timeout_s", 10.0))
-    findings += paths.look(document, probe, options.get("absent", []))
+    probe = paths.Probe(
+        scene.http,
+        options.get("parameters", {}),
+        options.get("timeout_s", 10.0),
+        time.monotonic() + options.get("seconds", SECONDS),
+    )
+    findings += paths.look(document, probe, map(reveal, options.get("absent", [])))
     figures = {"operations": [len(document.operations)], "listed": [len(listed)]}
-    return concluded(case, policy, findings, figures)
+    return concluded(case, policy, _bounded(findings), figures)
+
+
+def _named(texts: Iterable[str | Secret]) -> list[paths.Endpoint]:
+    return [paths.endpoint(reveal(text)) for text in texts]
+
+
+def _bounded(findings: list[Finding]) -> list[Finding]:
+    """A hostile document makes no endless report."""
+    if len(findings) <= MOST:
+        return findings
+    message = f"and {len(findings) - MOST} findings more"
+    return [*findings[:MOST], Finding("contract.more", message)]
 
 
 def _refuse_unsafe(case: CheckCase, scene: Scene, method: str) -> None:
@@ -151,7 +169,7 @@ def _answers(case: CheckCase, policy: GatePolicy, scene: Scene, document: Docume
         )
         gathered = answers.gather(engine, sending)
         version = engine.version
-    findings = [*gathered.findings(order.seed), *unsafe]
+    findings = _bounded([*gathered.findings(order.seed), *unsafe])
     figures: dict[str, Sequence[Sample | float]] = {
         "operations": [len(called)],
         "requests": [sum(gathered.sent.values())],
@@ -166,7 +184,7 @@ def _chosen(
     case: CheckCase, scene: Scene, document: Document
 ) -> tuple[list[Operation], list[str], list[Finding]]:
     """The operations that are called, the labels of the others, and a note on the unsafe ones."""
-    patterns = [paths.endpoint(text) for text in case.options.get("leave_out", [])]
+    patterns = _named(case.options.get("leave_out", []))
     safe_only = scene.environment.role == "production"
     called, left_out, unsafe = [], [], []
     for operation in document.operations:

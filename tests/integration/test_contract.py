@@ -17,6 +17,7 @@ import pytest
 from pytest_release.config.cases import CheckCase
 from pytest_release.config.environment import Auth, Environment, GatePolicy, ReleaseSource
 from pytest_release.evidence import Evidence, Severity
+from pytest_release.gates import _contract_answers, contract
 from pytest_release.gates import _contract_engine as engines
 from pytest_release.gates._check import check
 from pytest_release.gates._contract_engine import Engine, EngineError, Order, OutOfTimeError
@@ -245,26 +246,24 @@ def test_a_right_request_that_is_refused(shop: Shop) -> None:
     assert "POST /orders: refuses a right request with 400" in strict.failures[0].message
 
 
-@pytest.mark.parametrize(
-    ("answer", "code", "message"),
-    [
-        ((405, JSON, b"{}"), "contract.gone", "is documented and answers 405"),
-        ((200, {}, b"{}"), "contract.content-type", "the answer has no content type"),
-        (named(None), "contract.schema", "the answer 200 breaks its schema at $.name: null"),
-        ((200, JSON, b'{"name": '), "contract.not-json", "the body is not JSON: "),
-        ((204, {}, b""), "contract.undocumented-status", "answers 204, which is not documented"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_an_answer_that_is_not_as_documented(
-    shop: Shop, answer: Answer, code: str, message: str
-) -> None:
-    """Each is named, with its endpoint."""
-    shop.documents({"/shop": SHOP})
-    shop.serve = lambda *_: answer
-    found = next(finding for finding in evidence(shop).failures if finding.code == code)
+WRONG = {
+    "/gone": ((405, JSON, b"{}"), "contract.gone", "is documented and answers 405"),
+    "/untyped": ((200, {}, b"{}"), "contract.content-type", "the answer has no content type"),
+    "/null": (named(None), "contract.schema", "the answer 200 breaks its schema at $.name: null"),
+    "/cut": ((200, JSON, b'{"name": '), "contract.not-json", "the body is not JSON: "),
+    "/empty": ((204, {}, b""), "contract.undocumented-status", "answers 204, which is not"),
+    "/large": ((200, JSON, b" " * 3_000_000), "contract.broken", "its body has more than 2097152"),
+}
 
-    assert f"GET /shop: {message}" in found.message
+
+def test_answers_that_are_not_as_documented(shop: Shop) -> None:
+    """Each is named, with its endpoint; one does not hide another."""
+    shop.documents(dict.fromkeys(WRONG, SHOP))
+    shop.serve = lambda _method, path, _body: WRONG[path][0]
+    messages = {(finding.code, finding.message) for finding in evidence(shop).failures}
+
+    for path, (_, code, message) in WRONG.items():
+        assert any(c == code and f"GET {path}: {message}" in said for c, said in messages)
 
 
 def test_parameters_are_taken_from_the_case(shop: Shop) -> None:
@@ -294,11 +293,9 @@ def test_a_slow_endpoint(shop: Shop) -> None:
     assert finding.message.startswith("GET /shop: took ")
 
 
-def test_an_answer_that_breaks_off_and_none_at_all(shop: Shop) -> None:
-    """A body larger than allowed is broken; a server that is silent gives no answer."""
+def test_no_answer_at_all(shop: Shop) -> None:
+    """A server that is silent; the command asks it again."""
     shop.documents({"/shop": SHOP})
-    shop.serve = lambda *_: (200, JSON, b" " * 3_000_000)
-    assert codes(evidence(shop))[0] == "contract.broken"
 
     def silent(*_: object) -> Answer:
         time.sleep(0.5)
@@ -308,6 +305,7 @@ def test_an_answer_that_breaks_off_and_none_at_all(shop: Shop) -> None:
     found = evidence(shop, timeout_s=0.05)
     assert codes(found) == ["contract.no-answer", "contract.not-shown"]
     assert "timed out after 0.05 s" in found.failures[0].message
+    assert "the shortest: curl -sS -N -i --max-time 0.05" in found.failures[0].message
 
 
 def test_hostile_schemas_cost_no_more_than_their_time(shop: Shop) -> None:
@@ -380,6 +378,72 @@ def test_an_event_stream_is_read_for_a_moment(shop: Shop) -> None:
     shop.serve = lambda *_: (200, {"Content-Type": "text/event-stream"}, b"data: 1\n\n")
 
     assert evidence(shop).findings == ()
+
+
+def test_a_long_refusal_by_a_stream_is_read_to_its_end(shop: Shop) -> None:
+    """It is JSON, and compared as a whole."""
+    media = {"text/event-stream": {}, "application/json": {"schema": SEEN}}
+    shop.documents(
+        {"/events": {"get": {"responses": {"200": {"description": "", "content": media}}}}}
+    )
+    shop.serve = lambda *_: named("x" * 20_000)
+
+    assert evidence(shop).findings == ()
+
+
+def test_answers_that_are_too_many_to_keep(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They wait for being judged, so their bytes are counted."""
+    monkeypatch.setattr(_contract_answers, "MAX_KEPT", 1000)
+    shop.documents({f"/shop/{n}": SHOP for n in range(9)})
+    shop.serve = lambda *_: named("x" * 2000)
+    found = evidence(shop, at_once=1)
+
+    assert codes(found) == ["contract.no-answer", "contract.not-shown"]
+    assert "not asked, since the answers so far have over 1000 bytes" in found.failures[0].message
+    assert len(shop.asked) == 1
+
+
+def test_a_report_is_not_endless(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hostile document gets so many findings and no more."""
+    monkeypatch.setattr(contract, "MOST", 3)
+    shop.documents({f"/shop/{n}": SHOP for n in range(9)})
+    found = evidence(shop, "endpoints")
+
+    assert len(found.findings) == 4
+    assert found.findings[-1].message == "and 6 findings more"
+
+
+def test_time_is_over_before_every_endpoint_was_looked_for(shop: Shop) -> None:
+    """A slow server does not hold the run."""
+
+    def slowly(*_: object) -> Answer:
+        time.sleep(0.3)
+        return NOTHING
+
+    shop.documents({f"/shop/{n}": SHOP for n in range(40)})
+    shop.serve = slowly
+    found = evidence(shop, "endpoints", seconds=1)
+
+    assert codes(found) == ["contract.no-answer"]
+    assert "the time is over before OPTIONS /shop/" in found.failures[0].message
+
+
+def test_paths_that_are_references_and_older_documents(shop: Shop) -> None:
+    """Swagger 2.0 has its prefix elsewhere; a path may stand among the components."""
+    shop.serve = lambda _method, path, _body: named() if path == "/v2/shop" else NOTHING
+    old = {"swagger": "2.0", "info": {"title": "shop", "version": "1"}, "basePath": "/v2"}
+    answer = {"200": {"description": "ok", "schema": SEEN}}
+    paths = {"/shop": {"get": {"produces": ["application/json"], "responses": answer}}}
+    shop.document = {**old, "paths": paths}
+    assert evidence(shop).findings == ()
+
+    shop.documents(
+        {"/shop": {"$ref": "#/components/pathItems/Shop"}},
+        components={"pathItems": {"Shop": SHOP}},
+        servers=[{"url": "/v2"}],
+    )
+    assert evidence(shop).findings == ()
+    assert {path for _, path, _ in shop.asked} == {"/v2/shop"}
 
 
 def test_the_document_of_another_version(shop: Shop) -> None:

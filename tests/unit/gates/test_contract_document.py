@@ -103,6 +103,10 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         ({"paths": []}, "paths is [], expected an object"),
         ({"paths": {"a": {}}}, "the path 'a' does not begin with a slash"),
         ({"paths": {"/a": []}}, "/a is [], expected an object"),
+        (
+            {"paths": {f"/{n}": {"get": {}} for n in range(5001)}},
+            "it documents more than 5000 operations",
+        ),
         ({"paths": {"/a": {"get": {}}}}, "GET /a: no responses"),
         (
             {"paths": {"/a": {"get": {"responses": {"2000": {}}}}}},
