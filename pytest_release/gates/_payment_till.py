@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from pytest_release.config.cases import CheckCase, Request
 from pytest_release.config.environment import GatePolicy
@@ -18,13 +19,14 @@ from pytest_release.gates._payment_account import Account, Order, account_of
 from pytest_release.gates._payment_safety import Wish, forbidden, harmless, leaks, live_order
 from pytest_release.gates._scene import Scene
 from pytest_release.sampling import Sample
+from pytest_release.targets.http import HttpTarget
 
 API = "/api/v1/payment"
 PATIENCE_S = 20.0  # for an answer; a case's `timeout_s` overrides it
 T = TypeVar("T")
 U = TypeVar("U")
 
-_alarmed: set[str | None] = set()  # addresses of deployments that made an order with real money
+_alarmed: WeakSet[HttpTarget] = WeakSet()  # deployments that made an order with real money
 
 
 class ForbiddenError(Exception):
@@ -121,15 +123,24 @@ class Till:
         """
         environment = self._scene.environment
         reasons = list(forbidden(environment, self._policy, wish))
-        if environment.base_url in _alarmed:
+        if self._scene.http in _alarmed:
             reasons.append("an earlier order of this run was one with real money")
         if reasons:
             raise ForbiddenError(f"nothing was ordered in {environment.name}: {'; '.join(reasons)}")
 
-    def find(self, code: str, message: str, **more: Any) -> None:  # noqa: ANN401 - of Finding
-        """Note what is wrong."""
+    def find(
+        self,
+        code: str,
+        message: str,
+        expected: str = "",
+        received: str = "",
+        severity: Severity = Severity.FAILURE,
+    ) -> None:
+        """Note what is wrong, without card numbers and keys, wherever they come from."""
+        shown = (harmless(text) for text in (expected, received))
+        finding = Finding(f"payment.{code}", harmless(message), severity, *shown)
         with self._lock:
-            self.findings.append(Finding(f"payment.{code}", message, **more))
+            self.findings.append(finding)
 
     def ask(self, what: str, request: Request, *, outage: bool = True) -> Answer:
         """Send a request, note how long it took and what the answer must never hold.
@@ -181,7 +192,7 @@ class Till:
         if order is not None:
             self._undo(order)
         if live := live_order(answer.value):
-            _alarmed.add(self._scene.environment.base_url)
+            _alarmed.add(self._scene.http)
             self.find("live-order", f"{what}: the order is one with real money ({live})")
         return answer, order if answer.success else None
 
@@ -199,7 +210,7 @@ class Till:
 
     def _undo(self, order: Order) -> None:
         account = self.account
-        name = f"the order {order.order_id or order.payment_id} of {order.provider}"
+        name = harmless(f"the order {order.order_id or order.payment_id} of {order.provider}")
         if account is not None:
             self._scene.afterwards(name, lambda: account.expire(order))
         else:

@@ -56,6 +56,7 @@ def _stripe(asked: Mapping[str, Any]) -> web.Application:
     sessions = _Sessions(server, "payment.stays-open" in asked["faults"])
     app: web.Application = server.app
     app.router.add_post("/v1/checkout/sessions", sessions.create)
+    app.router.add_get("/v1/checkout/sessions", sessions.list)
     app.router.add_get("/v1/checkout/sessions/{id}", sessions.retrieve)
     app.router.add_post("/v1/checkout/sessions/{id}/expire", sessions.expire)
     return app
@@ -108,6 +109,10 @@ class _Sessions:
         if key:
             self._by_key[key] = (data, session)
         return web.json_response(self._held[session])
+
+    async def list(self, _request: web.Request) -> web.Response:
+        """All there are."""
+        return web.json_response({"object": "list", "data": [*self._held.values()]})
 
     async def retrieve(self, request: web.Request) -> web.Response:
         """A session, or 404."""
