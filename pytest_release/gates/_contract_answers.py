@@ -45,7 +45,8 @@ CODES = {
     "AcceptedNegativeData": "contract.accepted-invalid",
     "RejectedPositiveData": "contract.refused-valid",
 }
-NO_SUCH = frozenset({404, 405, 501})
+_OF_THE_REQUEST = frozenset({"contract.server-error", "contract.accepted-invalid"})
+NO_SUCH = frozenset({404, 405})
 
 
 @dataclass(frozen=True)
@@ -285,6 +286,8 @@ class _Judged:
 
     def _failure(self, failure: Line, exchange: Exchange) -> None:
         kind = failure["kind"]
+        if kind == "UndefinedStatusCode" and exchange.status >= 500:
+            return  # a server error, which is said already
         code = CODES.get(kind, "contract.other")
         message, expected, received = _SAID.get(kind, _as_it_says)(failure, exchange)
         operation = self._sending.operations[self._example["operation"]]
@@ -300,7 +303,7 @@ class _Judged:
         else:
             request = _request(self._example, self._sending.timeout_s)
             curl = self._sending.http.describe(request, {}).curl
-        if self._example["mode"] == "invalid" and self._example["flaw"]:
+        if code in _OF_THE_REQUEST and self._example["flaw"]:
             expected = f"{expected}, since the request is wrong: {cut(self._example['flaw'])}"
         size = len(self._example["path"]) + len(self._example["body"])
         label = self._example["operation"]
@@ -394,7 +397,7 @@ def _not_shown(gathered: Gathered) -> list[Finding]:
             expected="2xx",
         )
         for label in tried
-        if label not in gathered.succeeded
+        if label not in gathered.succeeded and (label, "contract.gone") not in gathered.wrong
     ]
 
 
