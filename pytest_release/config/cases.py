@@ -35,7 +35,7 @@ class Request:
         json: Body sent as JSON; None for no body (a JSON null cannot be sent).
         form: Body sent as ``application/x-www-form-urlencoded``.
         multipart: Body sent as ``multipart/form-data``.
-        raw: Body sent as it is, for gates that sign it; no case file says it.
+        raw: Body sent as it is, for gates that sign or make it; no case file says it.
         timeout_s: Seconds for the whole exchange, from connecting to the last byte.
         stall_s: Seconds without a byte after which the exchange is given up.
         max_bytes: Most bytes of body accepted, counted after decompression.

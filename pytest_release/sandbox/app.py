@@ -39,7 +39,7 @@ class App:
             else:
                 answer = self.answer(request)
         except Refused as refused:
-            answer = json_answer({"success": False, "message": refused.message}, refused.status)
+            answer = _refusal(refused)
         signed = replace(answer, headers={**answer.headers, WORKER: self.worker})
         await deliver(signed, receive, send, scope["extensions"][CONNECTION]["transport"])
 
@@ -50,13 +50,23 @@ class App:
             Refused: The request is not one that this deployment takes.
         """
         endpoint = find(request.method, request.path)
-        endpoint.check(request)
-        return self._spoilt(endpoint, endpoint.say(request, self.setting))
-
-    def _spoilt(self, endpoint: Endpoint, answer: Answer) -> Answer:
         faults = [fault for fault in self.faults if fault.spoils(endpoint)]
+        try:
+            endpoint.check(request)
+            answer = endpoint.say(request, self.setting)
+        except Refused as refused:
+            if not any(fault.refusals for fault in faults):
+                raise
+            return self._spoilt(endpoint, _refusal(refused), [f for f in faults if f.refusals])
+        return self._spoilt(endpoint, answer, [f for f in faults if not f.refusals])
+
+    def _spoilt(self, endpoint: Endpoint, answer: Answer, faults: Sequence[Fault]) -> Answer:
         if faults:
             number = self.setting.state.count(endpoint.path)
             for fault in faults:
                 answer = fault.change(answer) if fault.when(number) else answer
         return answer
+
+
+def _refusal(refused: Refused) -> Answer:
+    return json_answer({"success": False, "message": refused.message}, refused.status)

@@ -44,6 +44,7 @@ class Endpoint:
         check: Raises `Refused` for a request that gets no answer.
         say: The answer to a request that passed the check.
         waits: `say` waits for something, so it gets a thread; the others are answered meanwhile.
+        operation: What the OpenAPI document says of it; None for no more than that it is there.
     """
 
     method: str
@@ -52,3 +53,4 @@ class Endpoint:
     check: Callable[[Request], None]
     say: Callable[[Request, Setting], Answer]
     waits: bool = False
+    operation: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)

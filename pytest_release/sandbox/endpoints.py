@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from pytest_release.config import system
-from pytest_release.sandbox.answers import Answer, json_answer, stream_answer
+from pytest_release.sandbox import openapi
+from pytest_release.sandbox.answers import JSON, Answer, Piece, json_answer, stream_answer
 from pytest_release.sandbox.build import COMMIT, VERSION
 from pytest_release.sandbox.endpoint import V1, V2, Endpoint, Setting
 from pytest_release.sandbox.requests import (
@@ -22,6 +24,9 @@ from pytest_release.sandbox.rooms import rooms
 from pytest_release.sandbox.streams import analysis, conversation, no_face
 
 UUID = re.compile(system.UUID)
+
+Check = Callable[[Request], None]
+Say = Callable[[Request, Setting], Answer]
 
 
 def find(method: str, path: str) -> Endpoint:
@@ -54,11 +59,21 @@ def _health(_request: Request, _setting: Setting) -> Answer:
 
 
 def _reading(request: Request, _setting: Setting) -> Answer:
-    return json_answer({"success": True, "data": {"endpoint": request.path, **request.json()}})
+    return json_answer({"success": True, "data": {**request.json(), "endpoint": request.path}})
 
 
 def _contents(_request: Request, _setting: Setting) -> Answer:
-    return json_answer({"success": True, "data": [{"id": 1, "title": "首页"}]})
+    contents = [{"id": 1, "title": "首页"}]
+    answer = json_answer({"success": True, "data": contents})
+    return replace(answer, headers={**answer.headers, "x-total-count": str(len(contents))})
+
+
+def _document(_request: Request, setting: Setting) -> Answer:
+    return Answer((Piece(openapi.document(ENDPOINTS, setting.faults)),), JSON)
+
+
+def _listed(_request: Request, _setting: Setting) -> Answer:
+    return json_answer({"endpoints": openapi.listed(ENDPOINTS)})
 
 
 def _stream(
@@ -75,6 +90,16 @@ def _counts(request: Request, setting: Setting) -> Answer:
     if setting.dsn is None or found is None:
         raise Refused(404, f"there is no {request.path}")
     return json_answer({"success": True, "data": counts_of(setting.dsn, found[0])})
+
+
+def _get(
+    path: str, group: str, say: Say, operation: openapi.Part, check: Check = accept
+) -> Endpoint:
+    return Endpoint("GET", path, group, check, say, operation=operation)
+
+
+def _post(path: str, group: str, check: Check, say: Say, operation: openapi.Part) -> Endpoint:
+    return Endpoint("POST", path, group, check, say, operation=operation)
 
 
 BASIC = (
@@ -99,18 +124,24 @@ ANALYSES = (
 SMART = f"{V1}/smart-fortune/smart-analyze-stream"
 
 ENDPOINTS: tuple[Endpoint, ...] = (
-    Endpoint("GET", f"{V1}/health", "health", accept, _health),
-    Endpoint("GET", f"{V1}/health/live", "", accept, _alive),
-    Endpoint("GET", f"{V1}/health/ready", "", accept, _alive),
-    *(Endpoint("POST", V1 + path, "basic", check_birth, _reading) for path in BASIC),
-    Endpoint("GET", f"{V1}/homepage/contents", "basic", accept, _contents),
-    *(Endpoint("POST", V1 + path, "stream", check_birth, _stream(analysis)) for path in ANALYSES),
-    Endpoint("GET", SMART, "stream", check_topic, _stream(conversation)),
-    Endpoint("POST", f"{V2}/face/analyze/stream", "stream", check_image, _stream(no_face)),
-    Endpoint(
-        "POST", f"{V2}/desk-fengshui/analyze/stream", "stream", check_image, _stream(analysis)
+    _get(f"{V1}/health", "health", _health, openapi.HEALTH),
+    _get(f"{V1}/health/live", "", _alive, openapi.ALIVE),
+    _get(f"{V1}/health/ready", "", _alive, openapi.ALIVE),
+    *(_post(V1 + path, "basic", check_birth, _reading, openapi.READING) for path in BASIC),
+    _get(f"{V1}/homepage/contents", "basic", _contents, openapi.CONTENTS),
+    *(_post(V1 + p, "stream", check_birth, _stream(analysis), openapi.ANALYSIS) for p in ANALYSES),
+    _get(SMART, "stream", _stream(conversation), openapi.CONVERSATION, check_topic),
+    _post(f"{V2}/face/analyze/stream", "stream", check_image, _stream(no_face), openapi.IMAGE),
+    _post(
+        f"{V2}/desk-fengshui/analyze/stream",
+        "stream",
+        check_image,
+        _stream(analysis),
+        openapi.IMAGE,
     ),
-    Endpoint("GET", "/health", "momentry", accept, _health),
-    Endpoint("GET", f"{V1}/files/{{uuid}}/counts", "counts", accept, _counts),
+    _get("/health", "momentry", _health, openapi.HEALTH),
+    _get(f"{V1}/files/{{uuid}}/counts", "counts", _counts, openapi.COUNTS),
+    Endpoint("GET", "/openapi.json", "document", accept, _document),
+    Endpoint("GET", f"{V1}/endpoints", "endpoints", accept, _listed),
     *(endpoint for room in rooms() for endpoint in room.endpoints),
 )

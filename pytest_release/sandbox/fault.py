@@ -34,6 +34,7 @@ class Fault:
         when: Whether the n-th request to a path, counted from 1, is spoilt.
         group: Of the endpoints it applies to; empty for the gate's own.
         path: How their path ends; empty for any.
+        refusals: It spoils what is refused, instead of what is answered.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Fault:
     when: Callable[[int], bool] = field(default=always, repr=False)
     group: str = ""
     path: str = ""
+    refusals: bool = False
 
     @property
     def gate(self) -> str:

@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 import shlex
+from base64 import b64encode
 from collections.abc import Iterable
 
 from pytest_release.config.cases import Request
 from pytest_release.config.environment import Environment
+
+FROM_PIPE = ["--data-binary", "@-"]
+
+
+def quotable(content: bytes) -> bool:
+    """Whether a body can stand in a command that people copy: text without control characters."""
+    try:
+        return all(
+            character.isprintable() or character in "\r\n\t" for character in content.decode()
+        )
+    except UnicodeDecodeError:
+        return False
+
+
+def piped(content: bytes, command: str) -> str:
+    """A command that reads its body `FROM_PIPE`, with the bytes in front."""
+    return f"echo {b64encode(content).decode()} | base64 -d | {command}"
 
 
 def data(body: str, most: int) -> list[str]:
@@ -43,7 +61,8 @@ def command(
     words = ["curl", "-sS", "-N", "-i", "--max-time", f"{request.timeout_s:g}"]
     words += _method(request.method, bool(body)) + _connection(request, environment, url)
     for name, value in headers:
-        if name.lower() != "host" and not value.startswith("multipart/"):
+        of_parts = request.multipart is not None and value.startswith("multipart/")
+        if name.lower() != "host" and not of_parts:
             words += ["-H", f"{name}: {value}"]
     return shlex.join([*words, *body, url])
 

@@ -13,7 +13,7 @@ from pytest_release.config.casebook import PLACEHOLDER
 from pytest_release.config.cases import Multipart, Request
 from pytest_release.config.environment import Auth, Environment
 from pytest_release.errors import TargetError
-from pytest_release.redaction import MASK, Secret, basic_credentials, reveal
+from pytest_release.redaction import MASK, Redactor, Secret, basic_credentials, reveal
 from pytest_release.targets import curl
 from pytest_release.targets._httpx import httpx
 
@@ -158,16 +158,28 @@ def describe(
         fields = [f"{name}={redact(text)}" for name, text in _fields(request.multipart, values)]
         files = [f"{name}=@{path}" for name, path in request.multipart.files.items()]
         body, of_curl = "\n".join((*fields, *files)), curl.parts(fields, files)
+    elif _needs_pipe(request.raw, redact):
+        body, of_curl = redact(_readable(request, built.read())), curl.FROM_PIPE
     else:
         body = redact(_readable(request, built.read()))
         of_curl = curl.data(body, SHOWN_BODY)
     url = redact(without_user(built.url))
     telling = [(n, v) for n, v in headers if (n.lower(), v) not in _SENT_BY_CURL]
     command = curl.command(request, environment, url, telling, of_curl)
+    if of_curl == curl.FROM_PIPE:
+        command = curl.piped(request.raw or b"", command)
     return Sent(built.method, url, headers, body[:SHOWN_BODY], command)
 
 
 _SENT_BY_CURL = {("accept", "*/*"), ("user-agent", AGENT)}  # the same, or as good
+
+
+def _needs_pipe(content: bytes | None, redact: Redactor) -> bool:
+    """Whether a command must carry a body as base64; never one that could hide a secret there."""
+    if content is None or len(content) > SHOWN_BODY or curl.quotable(content):
+        return False
+    text = content.decode(errors="replace")
+    return redact(text) == text
 
 
 def _readable(request: Request, content: bytes) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from tempfile import TemporaryFile
 
 import pytest
@@ -31,7 +32,8 @@ def good(group: str) -> Answer:
     if group == "payment":
         providers = [{"id": "stripe", "ok": True, "currencies": ["USD"]}, {"id": "payermax"}]
         return json_answer({"success": True, "providers": providers})
-    return json_answer({"success": True, "data": {"face_detections": 600}})
+    answer = json_answer({"success": True, "data": {"face_detections": 600}})
+    return replace(answer, headers={**answer.headers, "x-total-count": "1"})
 
 
 def test_the_registry_is_complete_and_uniform() -> None:
@@ -98,3 +100,16 @@ def test_faults_apply_in_order_and_only_when_due() -> None:
 
     assert [answer.status for answer in answers] == [503, 200, 503]
     assert json.loads(answers[1].body)["message"] == "calculation failed"
+
+
+@pytest.mark.parametrize(
+    ("name", "status"), [("crash-on-odd-input", 500), ("accepts-invalid", 200)]
+)
+def test_a_fault_of_refusals_leaves_good_answers_alone(name: str, status: int) -> None:
+    """It spoils what is refused, and nothing else."""
+    good_one = Request("POST", f"{V1}/bazi/interface", {}, "", json.dumps(BIRTH).encode())
+    with TemporaryFile() as file:
+        app = App(Setting(SharedState(file.fileno())), switches([f"contract.{name}"]))
+
+        assert json.loads(app.answer(good_one).body)["data"]["gender"] == BIRTH["gender"]
+        assert app.answer(replace(good_one, body=b"{}")).status == status

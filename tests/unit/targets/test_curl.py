@@ -92,6 +92,16 @@ def test_a_command_over_tls(verify: bool | str, http2: bool, words: list[str]) -
     assert made[len(PLAIN) : len(PLAIN) + len(words)] == words
 
 
+def test_bytes_that_no_command_can_hold_are_piped_into_it() -> None:
+    """As base64, and the content type of their parts is named."""
+    parts = "multipart/form-data; boundary=b"
+    made = command(method="POST", raw=b"--b\x00", headers={"Content-Type": parts})
+
+    assert made[:6] == ["echo", "LS1iAA==", "|", "base64", "-d", "|"]
+    assert made[-3:-1] == ["--data-binary", "@-"]
+    assert f"content-type: {parts}" in made
+
+
 def test_a_body_that_is_too_long_comes_from_a_file() -> None:
     """A command that cuts it would not send the same."""
     made = command(method="POST", json="x" * 10_000)
@@ -100,7 +110,7 @@ def test_a_body_that_is_too_long_comes_from_a_file() -> None:
 
 
 @pytest.mark.needs("curl")
-@pytest.mark.parametrize("body", ["json", "form", "multipart", "none"])
+@pytest.mark.parametrize("body", ["json", "form", "multipart", "none", "text", "bytes"])
 def test_curl_sends_the_same(serve: Serve, tmp_path: Path, body: str) -> None:
     """Run by a shell, against a server that keeps what it got."""
     (tmp_path / "a file.png").write_bytes(b"\x89PNG")
@@ -109,6 +119,8 @@ def test_curl_sends_the_same(serve: Serve, tmp_path: Path, body: str) -> None:
         "form": {"form": {"a": NASTY}},
         "multipart": {"multipart": Multipart({"a": NASTY}, {"i": tmp_path / "a file.png"})},
         "none": {},
+        "text": {"raw": NASTY.encode()},
+        "bytes": {"raw": bytes(range(256))},
     }
     server = serve(at_once(plain(b"the answer")))
     environment = environment_at(server.url)

@@ -194,6 +194,7 @@ SECRETIVE = environment_at(
         {"headers": {"X-Other": SECRET, "Cookie": "session=1234"}},
         {"headers": {"X-Mine": Secret("known to nobody")}},
         {"method": "POST", "json": {"key": SECRET}},
+        {"method": "POST", "raw": b"\x00" + SECRET.encode()},
         {"method": "POST", "form": {"key": Secret(SECRET)}},
         {"method": "POST", "multipart": Multipart({"key": SECRET}, {})},
     ],
@@ -204,6 +205,7 @@ def test_nothing_that_is_shown_holds_a_secret(request_: dict[str, Any]) -> None:
 
     for text in (repr(shown), shown.url, shown.curl, shown.body):
         assert SECRET not in text
+        assert "base64" not in text
         assert "session=1234" not in text
         assert "known to nobody" not in text
     assert ("x-key", "***") in shown.headers
