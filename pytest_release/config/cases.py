@@ -1,4 +1,4 @@
-"""A case: one declarative check, of an answer over HTTP or of a deployment's data."""
+"""A case: one declarative check, of an answer, of a deployment's data, or of the environment."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Multipart:
 
 @dataclass(frozen=True)
 class Request:
-    """One HTTP request as a case declares it; at most one of the three bodies is set.
+    """One HTTP request as a case declares it; at most one of the bodies is set.
 
     Attributes:
         method: Upper case.
@@ -35,6 +35,7 @@ class Request:
         json: Body sent as JSON; None for no body (a JSON null cannot be sent).
         form: Body sent as ``application/x-www-form-urlencoded``.
         multipart: Body sent as ``multipart/form-data``.
+        raw: Body sent as it is, for gates that sign it; no case file says it.
         timeout_s: Seconds for the whole exchange, from connecting to the last byte.
         stall_s: Seconds without a byte after which the exchange is given up.
         max_bytes: Most bytes of body accepted, counted after decompression.
@@ -50,6 +51,7 @@ class Request:
     json: Any = None
     form: Mapping[str, Any] | None = None
     multipart: Multipart | None = None
+    raw: bytes | None = None
     timeout_s: float = 10.0
     stall_s: float = 10.0
     max_bytes: int = 16 * 1024 * 1024
@@ -115,3 +117,16 @@ class DataCase(Case):
     def of(self, uuid: str) -> DataCase:
         """The same for one deployment."""
         return replace(self, uuid=uuid, id=f"{self.id}/{uuid}", name=f"{self.name} of {uuid}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckCase(Case):
+    """A check of the environment as a whole, made once a run; it may send many requests.
+
+    Attributes:
+        check: Which one, of the checks that the gate knows.
+        options: What the check needs to know; the values of variables are `Secret`.
+    """
+
+    check: str
+    options: Mapping[str, Any] = field(default_factory=dict)
