@@ -22,6 +22,7 @@ from pytest_release.redaction import Redactor
 from pytest_release.sampling import Decision, Estimate, Sample
 
 SHOWN_MARKS = 500  # events of a stream that the report draws; findings look at all of them
+SHOWN_POINTS = 2_000  # requests of a steady stream that the report draws; findings look at all
 
 
 class Severity(StrEnum):
@@ -89,6 +90,49 @@ class Mark:
 
 
 @dataclass(frozen=True)
+class Point:
+    """One request of a steady stream.
+
+    Attributes:
+        at_ms: When it was due, from the first one on.
+        latency_ms: How long its answer took, or until it was given up.
+        kind: Which of the stream's requests it was.
+        wrong: What was wrong with its answer; empty when nothing was.
+    """
+
+    at_ms: float
+    latency_ms: float
+    kind: str
+    wrong: str = ""
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of time during a steady stream, in milliseconds like its points."""
+
+    start_ms: float
+    end_ms: float
+    name: str
+
+
+@dataclass(frozen=True)
+class Course:
+    """A steady stream of requests over time, and what was done meanwhile.
+
+    Attributes:
+        points: At most `SHOWN_POINTS`, in the order they were due.
+        window: In which nothing may be interrupted; None when it never began.
+        spans: What happened within it.
+        limit_ms: Of each answer; None for none.
+    """
+
+    points: tuple[Point, ...]
+    window: Span | None = None
+    spans: tuple[Span, ...] = ()
+    limit_ms: float | None = None
+
+
+@dataclass(frozen=True)
 class ExchangeRecord:
     """The request and the answer that the report shows; secrets masked, texts cut.
 
@@ -132,6 +176,7 @@ class Evidence:
         advisory: Its failures were softened to warnings.
         exchange: The last request and answer.
         timeline: Events of the last stream, at most `SHOWN_MARKS`.
+        course: A steady stream of requests over time; None when there was none.
         duration_s: Wall time of the case, all attempts and samples included.
     """
 
@@ -145,6 +190,7 @@ class Evidence:
     exchange: ExchangeRecord | None = None
     timeline: tuple[Mark, ...] = ()
     attachments: tuple[Attachment, ...] = ()
+    course: Course | None = None
     duration_s: float = 0.0
 
     @property

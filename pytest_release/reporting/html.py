@@ -19,6 +19,7 @@ from pytest_release.hostile import markup, one_line
 from pytest_release.release import Context
 from pytest_release.reporting import figures
 from pytest_release.reporting.charts import samples_chart, timeline_chart
+from pytest_release.reporting.course_chart import course_chart
 from pytest_release.verdict import GateVerdict, RunVerdict
 
 MEANING = {
@@ -179,6 +180,7 @@ def case_details(evidence: Evidence) -> str:
     parts = [
         "".join(_finding(finding) for finding in evidence.findings),
         "".join(_measurement(m) for m in evidence.measurements),
+        _course(evidence),
         _timeline(evidence),
         _exchange(evidence.exchange) if evidence.exchange else "",
         _attempts(evidence),
@@ -209,6 +211,12 @@ def _measurement(measurement: Measurement) -> str:
     text = f"{measurement.name} {shown} · {samples} · {clock}{note}"
     chart = samples_chart(measurement) if limited else ""
     return f'<div class="measurement"><p>{markup(text)}</p>{chart}</div>'
+
+
+def _course(evidence: Evidence) -> str:
+    if evidence.course is None:
+        return ""
+    return f"<h3>Requests over time</h3>{course_chart(evidence.course)}"
 
 
 def _timeline(evidence: Evidence) -> str:

@@ -337,7 +337,7 @@ def _switch(asked: str) -> Fault:
             f"the fault {name!r} has no endpoint {path!r}{_near(path, paths)}; "
             f"it can spoil {', '.join(paths)}"
         )
-    return replace(fault, path=path)
+    return replace(fault, path=path or fault.path)
 
 
 def _near(word: str, known: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_release.sandbox.endpoint import Endpoint
+from pytest_release.sandbox.endpoint import Endpoint, Setting
 from pytest_release.sandbox.fault import Fault
 
 if TYPE_CHECKING:
@@ -52,8 +52,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Room:
-    """What a module of `pytest_release.sandbox.rooms` offers as ``ROOM``."""
+    """What a module of `pytest_release.sandbox.rooms` offers as ``ROOM``.
+
+    Attributes:
+        begin: Called once in each worker process, before it serves.
+    """
 
     endpoints: tuple[Endpoint, ...] = ()
     faults: tuple[Fault, ...] = ()
     parts: tuple[Part, ...] = ()
+    begin: Callable[[Setting], None] | None = field(default=None, repr=False)

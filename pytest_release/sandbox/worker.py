@@ -19,6 +19,7 @@ from pytest_release.sandbox.asgi import CONNECTION, Message, Receive, Send
 from pytest_release.sandbox.child import leave_with_parent
 from pytest_release.sandbox.endpoint import Setting
 from pytest_release.sandbox.faults import switches
+from pytest_release.sandbox.rooms import rooms
 from pytest_release.sandbox.state import SharedState
 
 KEEP_ALIVE = 75  # seconds; longer than a run pauses between two requests
@@ -49,17 +50,17 @@ def main(options: str) -> None:
     """
     asked = json.loads(options)
     leave_with_parent()
-    app = App(
-        Setting(
-            SharedState(asked["state"]),
-            asked["stream_seconds"],
-            asked["dsn"],
-            frozenset(asked["faults"]),
-            asked["parts"],
-        ),
-        switches(asked["faults"]),
-        worker=str(os.getpid()),
+    setting = Setting(
+        SharedState(asked["state"]),
+        asked["stream_seconds"],
+        asked["dsn"],
+        frozenset(asked["faults"]),
+        asked["parts"],
     )
+    for room in rooms():
+        if room.begin is not None:
+            room.begin(setting)
+    app = App(setting, switches(asked["faults"]), worker=str(os.getpid()))
     config = Config(
         app,
         http=OpenHttp,

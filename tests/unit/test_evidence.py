@@ -14,12 +14,15 @@ from pytest_release.errors import EvidenceError
 from pytest_release.evidence import (
     Attachment,
     Attempt,
+    Course,
     Evidence,
     ExchangeRecord,
     Finding,
     Mark,
     Measurement,
+    Point,
     Severity,
+    Span,
     from_json,
     redacted,
     to_json,
@@ -53,6 +56,7 @@ FULL = Evidence(
     ),
     timeline=(Mark(1.0, "data", "x", 1),),
     attachments=(Attachment("log", "line"),),
+    course=Course((Point(1.0, 2.0, "a", "b"),), Span(0.0, 1.0, "c"), (Span(0, 1, "d"),), 5.0),
     duration_s=0.25,
 )
 LEAST = Evidence("a", "b", "c")

@@ -262,7 +262,7 @@ def test_the_digest_is_that_of_the_policy(load: Load) -> None:
 def test_an_unset_variable_says_file_line_key_variable_and_remedy() -> None:
     """What ``--env production`` prints when ``HIFATE_URL`` is not set."""
     with pytest.raises(ConfigError, match="HIFATE_URL") as caught:
-        load_environment(SHIPPED, "production", {})
+        load_environment(SHIPPED, "production", {"HIFATE_NODE2_URL": "http://two.example"})
 
     assert str(caught.value) == (
         f"{SHIPPED}/environments/production.yaml:5: base_url: the variable HIFATE_URL is not set; "

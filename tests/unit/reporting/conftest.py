@@ -12,12 +12,15 @@ from pytest_release.config.environment import GatePolicy
 from pytest_release.evidence import (
     Attachment,
     Attempt,
+    Course,
     Evidence,
     ExchangeRecord,
     Finding,
     Mark,
     Measurement,
+    Point,
     Severity,
+    Span,
 )
 from pytest_release.ledger import Entry, Outcome
 from pytest_release.release import Context, Identity, Release
@@ -113,6 +116,9 @@ def runs() -> Runs:
         ),
         timeline=(Mark(1.0, EVIL, EVIL, 5),),
         attachments=(Attachment(EVIL, EVIL),),
+        course=Course(
+            (Point(0.0, 1.0, EVIL, EVIL),), Span(0.0, 1.0, EVIL), (Span(0.0, 1.0, EVIL),)
+        ),
     )
     bad = ended("basic/two", Outcome.FAILED, "status 500")
     steering = replace(WAIVED, waivers=(EVIL,))
