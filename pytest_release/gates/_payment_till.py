@@ -90,6 +90,8 @@ class Till:
         self._policy = policy
         self._scene = scene
         self._lock = threading.Lock()
+        self._looking = threading.Lock()
+        self._looked = False
 
     @property
     def wish(self) -> Wish:
@@ -124,7 +126,7 @@ class Till:
         environment = self._scene.environment
         reasons = list(forbidden(environment, self._policy, wish))
         if self._scene.http in _alarmed:
-            reasons.append("an earlier order of this run was one with real money")
+            reasons.append("an earlier answer of this run was about real money")
         if reasons:
             raise ForbiddenError(f"nothing was ordered in {environment.name}: {'; '.join(reasons)}")
 
@@ -158,6 +160,9 @@ class Till:
             self.times.append(exchange.total)
         if exchange.broken:
             self.find("broken", f"{what}: {exchange.broken}")
+        if live := live_order(answer.value):
+            _alarmed.add(self._scene.http)
+            self.find("live-order", f"{what}: this is about real money ({live})")
         for code, message in leaks(text):
             self.find(code.removeprefix("payment."), f"{what}: {message}")
         if outage and exchange.status >= 500:
@@ -171,7 +176,7 @@ class Till:
         Raises:
             ForbiddenError: It may not be ordered.
         """
-        self.guard(wish)
+        self._look_first(wish)
         return self._create(wish, what, key)
 
     def try_nonsense(self, wish: Wish, what: str) -> Answer:
@@ -180,8 +185,16 @@ class Till:
         Raises:
             ForbiddenError: Not even the case's own order may be ordered.
         """
-        self.guard(self.wish)
+        self._look_first(self.wish)
         return self._create(wish, what, "")[0]
+
+    def _look_first(self, wish: Wish) -> None:
+        """In production the providers are asked before the first order: they may say it is live."""
+        with self._looking:  # whoever comes second waits for the answer
+            if not self._looked and self._scene.environment.role == "production":
+                self._looked = True
+                self.ask("the providers", Request("GET", self.path("providers")), outage=False)
+        self.guard(wish)
 
     def _create(self, wish: Wish, what: str, key: str) -> tuple[Answer, Order | None]:
         what = what or f"creating {wish.amount} {wish.currency} with {wish.provider}"
@@ -191,9 +204,6 @@ class Till:
         order = _order(wish, answer.value)
         if order is not None:
             self._undo(order)
-        if live := live_order(answer.value):
-            _alarmed.add(self._scene.http)
-            self.find("live-order", f"{what}: the order is one with real money ({live})")
         return answer, order if answer.success else None
 
     def ordered(self, wish: Wish, key: str = "") -> Order | None:

@@ -44,6 +44,8 @@ _CHANGES = (
           _providers(lambda found: found.pop())),
     Fault("payment.currency-missing", "payment.provider", "Stripe takes no USD",
           _providers(lambda found: found[0].update(currencies=["EUR"]))),
+    Fault("payment.live-provider", "payment.live-order", "Stripe says that its mode is live",
+          _providers(lambda found: found[0].update(mode="live"))),
     Fault("payment.success-elsewhere", "payment.success", "success: true, but not at the top",
           _nested),
     Fault("payment.updating", "payment.unavailable", "every third request is answered 503 updating",

@@ -133,8 +133,24 @@ def test_after_an_order_with_real_money_no_more_is_ordered() -> None:
     second = check(case, GatePolicy(), scene)
 
     assert "payment.live-order" in codes(first)
-    assert "an earlier order of this run was one with real money" in second.explain()
+    assert "an earlier answer of this run was about real money" in second.explain()
     assert len(wire.asked) == asked
+
+
+def test_production_asks_the_providers_first() -> None:
+    """One that says it is live keeps everything from being ordered."""
+    live = {"success": True, "providers": [{"id": "stripe", "mode": "live"}]}
+    keys = {"stripe": {"secret_key": "sk_test_51Habcdefgh"}}
+    policy = GatePolicy(options={"mode": "test", "max_amounts": {"USD": "5"}})
+    wire = Wire(lambda _request: (200, live))
+    scene = Scene(environment("production", **keys), cast("HttpTarget", wire))
+    case = CheckCase("payment/a", "payment", "a", HERE, 1, check="unique")
+
+    evidence = check(case, policy, scene)
+
+    assert [request.path for request in wire.asked] == ["/api/v1/payment/providers"]
+    assert codes(evidence)[0] == "payment.live-order"
+    assert set(codes(evidence)[1:]) == {"payment.forbidden"}
 
 
 @pytest.mark.parametrize(
