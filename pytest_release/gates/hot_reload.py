@@ -13,6 +13,7 @@ Its checks, each by the name that cases use:
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -123,7 +124,13 @@ class _Look:
         The same thing wrong is said once; nobody is asked again who gives no answer.
         """
         seen: set[tuple[str, str]] = set()
-        for _ in range(times):
+        ends = time.monotonic() + self.asking.seconds
+        for number in range(times):
+            if time.monotonic() > ends:
+                told = f"{name} of {node.name} gave {number} of {times} answers"
+                message = f"{told} within {self.asking.seconds:g} s: not every worker was seen"
+                yield wrong("hot_reload.workers", message, str(times), str(number))
+                return
             reply = self.api.ask(node, method, name, check)
             for finding in reply.findings:
                 if (finding.code, finding.message) not in seen and len(seen) < MOST_FINDINGS:

@@ -102,11 +102,12 @@ def test_a_node_that_is_down_keeps_all_from_being_reloaded(made: Callable[..., E
     """It is named; the other node has made no reload afterwards."""
     with sandbox() as first:
         policy = {**NODES, "nodes": {"node2": {"base_url": "http://127.0.0.1:9"}}}
-        evidence = made(RELOAD, first.base_url, policy, {**QUICK, "follow_s": 0.2})
+        evidence = made(RELOAD, first.base_url, policy, {**QUICK, "follow_s": 2})
         recorded = made("the-reloads-are-recorded", first.base_url)
 
     assert codes(evidence) == {"no-answer", "workers", "not-begun"}
     assert evidence.failures[0].message.startswith("node2: GET http://127.0.0.1:9/api/v1")
+    assert evidence.course is None
     assert codes(recorded) == {"history"}
 
 
@@ -174,3 +175,19 @@ def test_one_worker_can_be_told_to_look(environment_at: Callable[..., Environmen
     assert codes(told) == set()
     assert codes(seen) == {"old-code"}
     assert len([f for f in seen.findings if " in worker " in f.message]) == 1
+
+
+def test_a_server_that_takes_its_time_is_not_asked_for_ever(
+    environment_at: Callable[..., Environment],
+) -> None:
+    """What is asked again and again has a time for all answers together."""
+    options = {"follow_s": 0.0, "max_answers": 50}
+    case = CheckCase("hot_reload/a", "hot_reload", "a", Path("a"), 1, check="verify")
+    with sandbox() as node:
+        environment = environment_at(node.base_url)
+        scene = Scene(environment, HttpTarget(environment))
+        evidence = check(replace(case, options=options), GatePolicy(), scene)
+
+    assert [f.message for f in evidence.failures] == [
+        "verify of here gave 0 of 11 answers within 0 s: not every worker was seen"
+    ]
