@@ -43,6 +43,7 @@ class Qdrant:
         self._client = client
         self.collection = collection
         self.place = place
+        self.server = place.rpartition("/")[0]
         self._read_only = read_only
 
     @classmethod

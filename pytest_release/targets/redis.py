@@ -70,7 +70,7 @@ class Redis:
         about = self._said("info", "server")
         return f"{about['run_id']}/{self.place.rpartition('/')[2]}"
 
-    def keys(self, most: int = MOST_KEYS) -> Iterator[bytes]:
+    def scan(self, most: int = MOST_KEYS) -> Iterator[bytes]:
         """Every key of the database, by SCAN; one may come more than once.
 
         Raises:
@@ -166,8 +166,8 @@ class Redis:
 
 def _questions(
     key: bytes,
-    kind: Any,
-    words: Sequence[bytes],  # noqa: ANN401 - a kind or an error
+    kind: Any,  # noqa: ANN401 - a kind or an error
+    words: Sequence[bytes],
 ) -> Iterator[tuple[str, tuple[Any, ...]]]:
     if kind == b"string":
         yield "getrange", (key, 0, READ_BYTES - 1)
