@@ -18,7 +18,7 @@ from pytest_release.redaction import MASK, Secret
 from pytest_release.targets.http import HttpTarget
 from pytest_release.targets.settings import read_settings
 
-PRIVATE = re.compile(r"key|token|secret|pass|dsn|url|credential", re.IGNORECASE)
+PRIVATE = re.compile(r"key$|token|secret|pass|dsn|url|credential", re.IGNORECASE)
 REFUSALS = (401, 403)
 
 

@@ -23,7 +23,7 @@ from pytest_release.errors import TargetError
 from pytest_release.evidence import Finding
 from pytest_release.gates._isolation_places import places
 from pytest_release.gates._isolation_sides import STORES, WRITABLE, Pair
-from pytest_release.gates._isolation_stores import MARK, Canary, Store
+from pytest_release.gates._isolation_stores import MARK, Canary, Store, several
 from pytest_release.gates._scene import Scene
 
 SEEN_WITHIN_S = 5.0  # that an application may take to write
@@ -140,11 +140,12 @@ def _search(pair: Pair, service: str, written: Canary) -> Iterator[Finding]:
         found = list(dict.fromkeys(hit.where for hit in hits if hit.inside is inside))
         if found:
             shown = "; ".join(found[:EXAMPLES])
+            number = several(len(found), "other place")
             message = (
-                f"a canary written to {service} of {pair.ours.name} is found in {len(found)} other "
-                f"places, {what}: {shown}; nothing is removed there, do it by hand"
+                f"a canary written to {service} of {pair.ours.name} is found in "
+                f"{number}, {what}: {shown}; nothing is removed there, do it by hand"
             )
-            yield Finding(code, message, expected="nowhere", received=f"{len(found)} places")
+            yield Finding(code, message, expected="nowhere", received=several(len(found), "place"))
 
 
 def _remove(store: Store, written: Canary) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from pytest_release.errors import TargetError
-from pytest_release.gates._isolation_stores import Canary, Foreign, Hit, Store
+from pytest_release.gates._isolation_stores import Canary, Foreign, Hit, Store, several
 from pytest_release.redaction import reveal
 from pytest_release.targets.outgoing import fill
 from pytest_release.targets.portions import UnfinishedError, portions
@@ -47,7 +47,7 @@ ORDER BY 1
 class PostgresStore:
     """One schema of a database."""
 
-    kind, holds = "postgres", "rows"
+    kind, holds = "postgres", "row"
 
     def __init__(self, database: Database, schema: str) -> None:
         self.database = database
@@ -119,7 +119,7 @@ class PostgresStore:
             raise UnfinishedError(f"postgres {self.database.place} has over {MOST_TABLES} tables")
         for some in portions(found, TABLES_OF_A_QUESTION):
             for schema, table, rows in self._holding(some, words):
-                many = f"{rows} rows" if rows <= HITS else f"more than {HITS} rows"
+                many = several(rows, "row") if rows <= HITS else f"more than {HITS} rows"
                 where = f"postgres {self.database.place}, {many} of {schema}.{table}"
                 yield Hit(where, schema == self.schema)
 

@@ -131,6 +131,8 @@ def _roles(case: CheckCase, side: Side) -> Iterator[Finding]:
 def server_of(address: str) -> str:
     """Host, port and database of an address, spelled in one way, without user and password."""
     parts = urlsplit(address)
+    if parts.scheme == "unix":
+        return f"{parts.path}?{parts.query}"
     try:
         port = parts.port or PORTS.get(parts.scheme.partition("+")[0], 0)
     except ValueError:
@@ -139,8 +141,6 @@ def server_of(address: str) -> str:
     path = parts.path.strip("/") if parts.scheme not in ("http", "https", "mongodb") else ""
     if parts.scheme.startswith("redis"):
         path = path or "0"
-    elif parts.scheme == "unix":
-        path = f"{path}?{parts.query}"
     return _local(f"{host}:{port}" + (f"/{path}" if path else ""))
 
 

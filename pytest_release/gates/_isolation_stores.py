@@ -98,7 +98,7 @@ def _bytes(words: Sequence[str]) -> list[bytes]:
 class RedisStore:
     """The keys under one prefix."""
 
-    kind, holds = "redis", "keys"
+    kind, holds = "redis", "key"
 
     def __init__(self, redis: Redis, prefix: str) -> None:
         self.redis = redis
@@ -163,7 +163,7 @@ class RedisStore:
 class MongoStore:
     """The documents of one database."""
 
-    kind, holds = "mongodb", "documents"
+    kind, holds = "mongodb", "document"
 
     def __init__(self, mongodb: MongoDB) -> None:
         self.mongodb = mongodb
@@ -208,7 +208,7 @@ class MongoStore:
 class QdrantStore:
     """The points of one collection."""
 
-    kind, holds = "qdrant", "points"
+    kind, holds = "qdrant", "point"
 
     def __init__(self, qdrant: Qdrant) -> None:
         self.qdrant = qdrant
@@ -242,8 +242,9 @@ class QdrantStore:
 
     def foreign(self, uuids: Sequence[str], field: str) -> Iterator[Foreign]:
         """What the own place holds of some files."""
-        if count := self.qdrant.count(self.qdrant.collection, field, uuids):
-            yield Foreign(f"qdrant {self.qdrant.place}", count, field)
+        count, example = self.qdrant.count(self.qdrant.collection, field, uuids)
+        if count:
+            yield Foreign(f"qdrant {self.qdrant.place}", count, example)
 
     def same(self, other: Store) -> bool:
         """Whether both are one place."""
@@ -257,7 +258,7 @@ class QdrantStore:
 class FolderStore:
     """The folders of output and backup."""
 
-    kind, holds = "files", "files"
+    kind, holds = "files", "file"
 
     def __init__(self, folders: Mapping[str, Path], *, read_only: bool) -> None:
         self.folders = folders
@@ -315,6 +316,11 @@ class FolderStore:
 def _named(text: str, uuids: frozenset[str]) -> bool:
     """Whether the UUID of one of the files stands in a name."""
     return any(found in uuids for found in A_UUID.findall(text))
+
+
+def several(count: int, noun: str) -> str:
+    """A number of things: ``1 key``, ``2 keys``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def shown(key: bytes) -> str:

@@ -14,7 +14,7 @@ from pytest_release.config.cases import CheckCase
 from pytest_release.evidence import Finding
 from pytest_release.gates._isolation_pg import PostgresStore
 from pytest_release.gates._isolation_sides import STORES, Pair, Side
-from pytest_release.gates._isolation_stores import FILES, RedisStore, shown
+from pytest_release.gates._isolation_stores import FILES, RedisStore, several, shown
 from pytest_release.gates._scene import Scene
 from pytest_release.hostile import one_line
 from pytest_release.targets.folders import listing, place, walk
@@ -45,10 +45,10 @@ def strangers(case: CheckCase, pair: Pair, scene: Scene) -> Iterator[Finding]:  
             store = side.store(service)
             for found in store.foreign(alone, field):
                 message = (
-                    f"{found.where} holds {found.count} {store.holds} of files that only "
+                    f"{found.where} holds {several(found.count, store.holds)} of files that only "
                     f"{other.name} knows, {one_line(found.example)} for one"
                 )
-                received = f"{found.count} {store.holds}"
+                received = several(found.count, store.holds)
                 yield Finding(CODES[service], message, expected="none", received=received)
 
 
@@ -70,12 +70,13 @@ def keys(case: CheckCase, pair: Pair, scene: Scene) -> Iterator[Finding]:  # noq
         allowed = known[True] if shared else (store.prefix, *others)
         strange = dict.fromkeys(key for key in store.redis.scan() if not key.startswith(allowed))
         if strange:
+            number = several(len(strange), "key")
             message = (
-                f"redis {store.redis.place} of {side.name} has {len(strange)} keys with no known "
+                f"redis {store.redis.place} of {side.name} has {number} with no known "
                 f"prefix: {_some(map(shown, strange))}"
             )
             wanted = ", ".join(prefix.decode(errors="replace") for prefix in allowed)
-            received = f"{len(strange)} keys"
+            received = several(len(strange), "key")
             yield Finding(
                 "isolation.key-without-prefix", message, expected=wanted, received=received
             )
@@ -125,8 +126,8 @@ def _links(side: Side, other: Side) -> Iterator[Finding]:
         if entry.target and any(entry.target.is_relative_to(there) for there in theirs)
     ]
     if across:
-        message = f"{len(across)} links of {side.name} lead to {other.name}: {_some(across)}"
-        received = f"{len(across)} links"
+        message = f"{several(len(across), 'link')} of {side.name} to {other.name}: {_some(across)}"
+        received = several(len(across), "link")
         yield Finding("isolation.link-across", message, expected="none", received=received)
 
 
@@ -144,8 +145,10 @@ def _beside(case: CheckCase, pair: Pair) -> Iterator[Finding]:
             and not any(fnmatch(entry.path.name, pattern) for pattern in allowed)
         ]
         if strange:
-            message = f"{len(strange)} names in {parent} are of neither side: {_some(strange)}"
-            received = f"{len(strange)} names"
+            message = (
+                f"{several(len(strange), 'name')} in {parent} of neither side: {_some(strange)}"
+            )
+            received = several(len(strange), "name")
             wanted = ", ".join(allowed)
             yield Finding("isolation.file-outside", message, expected=wanted, received=received)
 

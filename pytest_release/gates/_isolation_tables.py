@@ -10,6 +10,7 @@ from pytest_release.config.cases import CheckCase
 from pytest_release.evidence import Finding
 from pytest_release.gates._isolation_pg import PostgresStore
 from pytest_release.gates._isolation_sides import Pair, Side
+from pytest_release.gates._isolation_stores import several
 from pytest_release.gates._scene import Scene
 
 EXAMPLES = 10
@@ -72,9 +73,10 @@ def _missing(
 ) -> Iterator[Finding]:
     lacking = [name for name in isolated if name not in there]
     if lacking:
+        number = several(len(lacking), "table")
         message = (
-            f"the schema {store.schema} of {side.name} lacks {len(lacking)} tables that must be "
-            f"its own: {', '.join(lacking)}; whoever asks for one there reaches the next schema's"
+            f"the schema {store.schema} of {side.name} lacks {number} that must be its own: "
+            f"{', '.join(lacking)}; whoever asks for one there reaches the next schema's"
         )
         yield Finding("isolation.table-missing", message, received=f"{len(lacking)} missing")
 
@@ -94,11 +96,11 @@ def _unlisted(
     unknown = [n for n in there if not any(fnmatch(n, pattern) for pattern in listed)]
     if unknown:
         shown = ", ".join(unknown[:EXAMPLES])
+        received = several(len(unknown), "table")
         message = (
-            f"{len(unknown)} tables of {store.schema} of {side.name} are on neither list: {shown}; "
+            f"{received} of {store.schema} of {side.name} on neither list: {shown}; "
             "say whether they may be shared"
         )
-        received = f"{len(unknown)} tables"
         yield Finding("isolation.table-unlisted", message, expected="none", received=received)
 
 
@@ -112,5 +114,5 @@ def _across(store: PostgresStore, shared: Sequence[str]) -> Iterator[Finding]:
     if found:
         more = f"; and {len(found) - EXAMPLES} more" if len(found) > EXAMPLES else ""
         message = "; ".join(found[:EXAMPLES]) + more
-        received = f"{len(found)} references"
+        received = several(len(found), "reference")
         yield Finding("isolation.reference-across", message, expected="none", received=received)

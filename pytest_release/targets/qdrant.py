@@ -119,15 +119,26 @@ class Qdrant:
                 where = f"qdrant {self.place}, {collection}"
                 raise UnfinishedError(f"{where}: only the first {seen} points were read")
 
-    def count(self, collection: str, field: str, values: Sequence[str]) -> int:
-        """How many points have one of some values in a field of their payload."""
-        number = 0
+    def count(self, collection: str, field: str, values: Sequence[str]) -> tuple[int, str]:
+        """How many points have one of some values in a field of their payload, and one's id."""
+        number, example = 0, ""
         for start in range(0, len(values), MOST_VALUES):
             wanted = {"key": field, "match": {"any": list(values[start : start + MOST_VALUES])}}
-            asked = {"exact": True, "filter": {"must": [wanted]}}
-            answer = self._ask("POST", f"{self._path(collection)}/points/count", asked)
-            number += int(answer["count"])
-        return number
+            some = {"filter": {"must": [wanted]}}
+            number += self._counted(f"{self._path(collection)}/points/count", some)
+            if number and not example:
+                first = {**some, "limit": 1, "with_payload": False, "with_vector": False}
+                answer = self._ask("POST", f"{self._path(collection)}/points/scroll", first)
+                points, _ = _points(answer, self.place)
+                example = str(points[0].get("id")) if points else ""
+        return number, example
+
+    def _counted(self, path: str, asked: Mapping[str, Any]) -> int:
+        answer = self._ask("POST", path, {"exact": True, **asked})
+        try:
+            return int(answer["count"])
+        except (KeyError, TypeError, ValueError):
+            raise TargetError(f"qdrant {self.place} counts in a new way") from None
 
     def put(self, point: str, payload: Mapping[str, Any]) -> None:
         """Upsert one point into the own collection, and wait until it can be seen."""

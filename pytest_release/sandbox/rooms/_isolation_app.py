@@ -77,8 +77,8 @@ class Application:
             self._redis.sadd(f"{PRODUCTION.prefix}queue", uuid)
         database = self._mongodb[self._kept("wrong-database").database]
         database["cache"].insert_one({"_id": f"file:{uuid}", "file_uuid": uuid, "name": name})
-        self._vector(self._kept("wrong-collection").collection, uuid)
-        folder = self._root / self._kept("wrong-folder").output / uuid
+        self._vector(self._place.collection, uuid)
+        folder = self._root / self._place.output / uuid
         folder.mkdir()
         (folder / f"{uuid}.asr.json").write_text("{}")
         (self._root / self._place.backup / f"{uuid}.dump").write_text("")

@@ -30,10 +30,6 @@ def declared(sides: dict[str, Any], faults: Collection[str]) -> dict[str, Any]:
         ours["postgres"] = {"dsn": dsn, "schema": theirs["postgres"]["schema"]}
     if "isolation.bare-prefix" in faults:
         theirs["redis"]["prefix"] = "momentry"
-    if "isolation.wrong-worker" in faults:
-        ours["application"]["worker"] = True
-    if "isolation.undeclared" in faults:
-        del ours["qdrant"]["collection"]
     return sides
 
 
@@ -59,13 +55,6 @@ def _settings(old: str, new: str) -> Damage:
         file.write_text(text.replace(old, new))
 
     return run
-
-
-def _same_secret(told: Told, _uuid: str) -> None:
-    for name in (SETTINGS, PRODUCTION.settings):
-        file = Path(told["root"]) / name
-        head, _, _ = file.read_text().partition("SESSION_SECRET=")
-        file.write_text(f"{head}SESSION_SECRET=one-for-both\n")
 
 
 def _key(name: str) -> Damage:
@@ -122,8 +111,6 @@ DAMAGES: Mapping[str, Damage] = {
     f"isolation.{name}": damage
     for name, damage in {
         "production-settings": _settings("=momentry_dev:", "=momentry:"),
-        "no-setting": _settings("DATABASE_SCHEMA=", "# DATABASE_SCHEMA="),
-        "same-secret": _same_secret,
         "view": _sql(
             "DROP TABLE dev.frames", "CREATE VIEW dev.frames AS SELECT * FROM public.frames"
         ),

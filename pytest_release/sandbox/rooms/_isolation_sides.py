@@ -49,8 +49,6 @@ class Sides:
         self._faults = faults
         self._leaving = ExitStack()
         self.keys = {p.name: f"key_{secrets.token_hex(12)}" for p in (DEVELOPMENT, PRODUCTION)}
-        if "isolation.same-key" in faults:
-            self.keys["demo"] = self.keys["demo-production"]
         try:
             self._start()
             self._furnish()

@@ -73,7 +73,8 @@ def _matches(point: Mapping[str, Any], body: Mapping[str, Any]) -> bool:
 
 
 def _page(points: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
-    ids = sorted(name for name in points if name >= (body.get("offset") or ""))
+    after = body.get("offset") or ""
+    ids = sorted(n for n, point in points.items() if n >= after and _matches(point, body))
     most = body["limit"]
     page = [{"id": name, "payload": points[name]["payload"]} for name in ids[:most]]
     return {"points": page, "next_page_offset": ids[most] if len(ids) > most else None}
