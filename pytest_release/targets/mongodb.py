@@ -56,6 +56,9 @@ class MongoDB:
         """
         pymongo = _client_library()
         url, database = reveal(options.get("url", "")), reveal(options.get("database", ""))
+        wrong = f"mongodb: services.mongodb names no database: {ADDRESS} and a database"
+        if not database:
+            raise TargetError(wrong)
         try:
             client = pymongo.MongoClient(
                 url,
@@ -64,13 +67,15 @@ class MongoDB:
                 socketTimeoutMS=2 * QUESTION_MS,
                 appname="pytest-release",
             )
-            opened = cls(client, database, f"{_server(url)}/{database}", read_only=read_only)
         except (pymongo.errors.PyMongoError, ValueError, TypeError):
-            raise TargetError(
-                f"mongodb: services.mongodb names no database: {ADDRESS} and a database"
-            ) from None
-        with opened._errors():
-            client.admin.command("ping")
+            raise TargetError(wrong) from None
+        try:
+            opened = cls(client, database, f"{_server(url)}/{database}", read_only=read_only)
+            with opened._errors():
+                client.admin.command("ping")
+        except BaseException:
+            client.close()
+            raise
         return opened
 
     def collections(self) -> tuple[str, ...]:

@@ -62,7 +62,11 @@ class Redis:
         except ValueError:
             raise TargetError(f"redis: services.redis.url is no address: {ADDRESS}") from None
         opened = cls(client, _place(client), read_only=read_only)
-        opened._said("ping")
+        try:
+            opened._said("ping")
+        except BaseException:
+            client.close()
+            raise
         return opened
 
     def server(self) -> str:

@@ -29,11 +29,12 @@ from pytest_release.gates._isolation_pg import PostgresStore
 from pytest_release.gates._isolation_sides import Pair, pairs
 from pytest_release.gates._isolation_stores import MARK, Canary, FolderStore, MongoStore, RedisStore
 from pytest_release.gates._scene import Scene
-from pytest_release.sandbox.rooms._isolation_sides import Sides
+from pytest_release.sandbox.rooms._isolation_sides import OWN, Sides
 from pytest_release.targets import mongodb
 from pytest_release.targets.http import HttpTarget
 from pytest_release.targets.mongodb import MongoDB
 from pytest_release.targets.portions import UnfinishedError
+from pytest_release.targets.qdrant import Qdrant
 from pytest_release.targets.redis import Redis
 
 ROOT = Path(__file__).parents[2]
@@ -115,12 +116,12 @@ def test_a_canary_is_removed_behind_an_interrupt(
     """Ctrl-C while the stores are searched goes through, and leaves nothing."""
 
     def interrupted(self: FolderStore, *_: object) -> None:
-        raise KeyboardInterrupt
+        monkeypatch.undo()
+        raise KeyboardInterrupt("pressed")
 
     monkeypatch.setattr(FolderStore, "find", interrupted)
-    with pytest.raises(KeyboardInterrupt, match=""):
+    with pytest.raises(KeyboardInterrupt, match="pressed"):
         seen(environment, CANARY)
-    monkeypatch.undo()
 
     for service in ("postgres", "redis", "mongodb", "qdrant", "files"):
         assert list(pair.ours.store(service).find((MARK,))) == []
@@ -291,14 +292,14 @@ def test_a_document_is_found_whatever_its_field(sides: Sides) -> None:
 @pytest.mark.parametrize(
     ("client", "options", "message"),
     [
-        (Redis, {"url": "nonsense"}, "services.redis.url is no address: expected redis://host"),
+        (Redis, {"url": "nonsense"}, "services.redis.url is no address: expected redis"),
         (Redis, {"url": "redis://:hunter2@127.0.0.1:9/0"}, "redis 127.0.0.1:9/0: .*refused"),
-        (MongoDB, {"url": "nonsense", "database": "x"}, "services.mongodb names no database: exp"),
+        (MongoDB, {"url": "http://x", "database": "x"}, "services.mongodb names no database: exp"),
         (MongoDB, {"url": "mongodb://u:hunter2@127.0.0.1:9/"}, "services.mongodb names no datab"),
     ],
 )
 def test_a_store_that_cannot_be_reached(
-    client: type[Redis] | type[MongoDB], options: Mapping[str, str], message: str
+    client: type[Redis | MongoDB], options: Mapping[str, str], message: str
 ) -> None:
     """Says where, and no password."""
     with pytest.raises(TargetError, match=message) as raised:
@@ -316,7 +317,7 @@ def test_a_mongodb_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize(("name", "client"), [("redis", Redis), ("pymongo", MongoDB)])
 def test_a_client_that_is_not_installed(
-    name: str, client: type[Redis] | type[MongoDB], monkeypatch: pytest.MonkeyPatch
+    name: str, client: type[Redis | MongoDB], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Names the extra, and only when a case needs it."""
     monkeypatch.setitem(sys.modules, name, None)
@@ -372,3 +373,97 @@ def running(word: str) -> list[str]:
         if word in command:
             found.append(command)
     return found
+
+
+def test_what_stands_in_production_of_a_development_file(
+    environment: Environment, sides: Sides
+) -> None:
+    """Documents and points, each counted where they are."""
+    client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(sides.told["mongodb"])
+    with (
+        client,
+        Qdrant.connect(services(sides, "demo-production")["qdrant"], read_only=False) as points,
+    ):
+        client["momentry"]["chunks"].insert_one({"_id": "stray", "file_uuid": OWN["demo"]})
+        points.put(WORD, {"file_uuid": OWN["demo"]})
+        found = seen(environment, CASES["isolation/strangers"]).findings
+        client["momentry"].drop_collection("chunks")
+        points.remove(WORD)
+
+    assert [finding.code for finding in found] == [
+        "isolation.foreign-documents",
+        "isolation.foreign-points",
+    ]
+    assert (
+        f"chunks holds 1 document of files that only demo knows, {OWN['demo']}" in found[0].message
+    )
+    assert f"momentry_rule1 holds 1 point of files that only demo knows, {WORD}" in found[1].message
+
+
+def test_a_side_that_knows_no_file(environment: Environment) -> None:
+    """An empty register would make everything a stranger, or nothing: it is a finding."""
+    case = replace(CASES["isolation/strangers"], options={"registry": "frames"})
+    found = seen(environment, case).findings
+
+    assert [finding.message for finding in found] == [
+        f"{name} knows no file, so that nothing of the other could be told apart"
+        for name in ("demo", "demo-production")
+    ]
+
+
+def test_tables_on_neither_list(environment: Environment, sides: Sides) -> None:
+    """Whether a new table may be shared must be said; a list of nothing lists nothing."""
+    with psycopg.connect(sides.told["dsn"], autocommit=True) as connection:
+        connection.execute("CREATE TABLE dev.scratch (note text, chunk text)")
+        connection.execute(
+            "ALTER TABLE dev.scratch ADD FOREIGN KEY (chunk) REFERENCES public.chunk"
+        )
+        found = seen(environment, CASES["isolation/tables"]).findings
+        connection.execute("DROP TABLE dev.scratch")
+
+    assert [finding.message for finding in found] == [
+        "1 table of dev of demo on neither list: scratch; say whether they may be shared",
+        "dev.scratch: its foreign key scratch_chunk_fkey leads to public.chunk",
+    ]
+
+
+def test_folders_that_are_one_or_none(environment: Environment, sides: Sides) -> None:
+    """A link makes two names one folder; a missing folder is said first."""
+    backup, production = (sides.root / "backup" / name for name in ("momentry_dev", "momentry"))
+    aside = sides.root / "output_dev" / "aside"
+    backup.rename(aside)
+    missing = seen(environment, CASES["isolation/folders"]).findings
+    backup.symlink_to(production)
+    linked = seen(environment, CASES["isolation/folders"]).findings
+    unwritten = seen(environment, replace(CANARY, expect={"services": ["files"]})).findings
+    backup.unlink()
+    aside.rename(backup)
+
+    assert [finding.message for finding in missing] == [
+        f"{backup}, files.backup of demo, is no folder"
+    ]
+    assert [finding.message for finding in linked] == [
+        f"{backup} of demo is {production} of demo-production"
+    ]
+    assert [finding.code for finding in unwritten] == ["isolation.not-written"]
+
+
+def test_a_key_that_its_own_application_refuses(environment: Environment) -> None:
+    """A path that is not there, or that nobody may see, would refuse this side's key, too."""
+    case = replace(CASES["isolation/api-keys"], options={"path": "/api/v1/nothing"})
+    (finding,) = seen(environment, case).findings
+
+    assert finding.code == "isolation.key-refused"
+    assert finding.message == (
+        "GET demo-production/api/v1/nothing answers 404 to its own key, so that a refusal would "
+        "show nothing"
+    )
+
+
+def test_no_key_is_in_the_evidence(environment: Environment, sides: Sides) -> None:
+    """Of neither side, in whatever was found."""
+    for case in CASES.values():
+        if case.gate == "isolation" and case.check != "application":
+            shown = repr(seen(environment, case))
+
+            assert not [key for key in sides.keys.values() if key in shown]

@@ -75,7 +75,7 @@ class Application:
         self._redis.set(f"{prefix}file:{uuid}", name)
         if self._on("queue"):
             self._redis.sadd(f"{PRODUCTION.prefix}queue", uuid)
-        database = self._mongodb[self._kept("wrong-database").database]
+        database = self._mongodb[self._place.database]
         database["cache"].insert_one({"_id": f"file:{uuid}", "file_uuid": uuid, "name": name})
         self._vector(self._place.collection, uuid)
         folder = self._root / self._place.output / uuid

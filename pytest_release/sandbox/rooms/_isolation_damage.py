@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import pymongo
 import redis
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pytest_release.sandbox.rooms._isolation_places import DEVELOPMENT, PRODUCTION
-from pytest_release.targets._httpx import httpx
 
 Told = Mapping[str, Any]
 Damage = Callable[[Told, str], None]  # addresses, and a file that only development knows
@@ -65,18 +63,6 @@ def _key(name: str) -> Damage:
     return run
 
 
-def _document(told: Told, uuid: str) -> None:
-    client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(told["mongodb"])
-    with client:
-        client[PRODUCTION.database]["cache"].insert_one({"_id": "stray", "file_uuid": uuid})
-
-
-def _point(told: Told, uuid: str) -> None:
-    point = {"id": uuid, "vector": [1.0] * 1024, "payload": {"file_uuid": uuid}}
-    url = f"{told['qdrant']}/collections/{PRODUCTION.collection}/points"
-    httpx.put(url, json={"points": [point]}, trust_env=False).raise_for_status()
-
-
 def _file(name: str) -> Damage:
     def run(told: Told, uuid: str) -> None:
         (Path(told["root"]) / name.replace("{a}", uuid)).write_text("stray")
@@ -87,19 +73,6 @@ def _file(name: str) -> Damage:
 def _link(told: Told, _uuid: str) -> None:
     root = Path(told["root"])
     (root / DEVELOPMENT.output / "latest").symlink_to(root / PRODUCTION.output)
-
-
-def _linked_folder(told: Told, _uuid: str) -> None:
-    root = Path(told["root"])
-    (root / DEVELOPMENT.output).rename(root / DEVELOPMENT.output / ".." / "backup" / "was_output")
-    (root / DEVELOPMENT.output).symlink_to(root / PRODUCTION.output)
-
-
-def _no_backup(told: Told, _uuid: str) -> None:
-    folder = Path(told["root"]) / DEVELOPMENT.backup
-    for file in folder.iterdir():
-        file.unlink()
-    folder.rmdir()
 
 
 MIRROR = """
@@ -115,7 +88,6 @@ DAMAGES: Mapping[str, Damage] = {
             "DROP TABLE dev.frames", "CREATE VIEW dev.frames AS SELECT * FROM public.frames"
         ),
         "missing-table": _sql("DROP TABLE dev.face_clusters"),
-        "unlisted-table": _sql("CREATE TABLE dev.scratch (note text)"),
         "shared-sequence": _sql(
             "ALTER TABLE dev.file_registry ALTER id"
             " SET DEFAULT nextval('public.file_registry_id_seq')"
@@ -129,14 +101,9 @@ DAMAGES: Mapping[str, Damage] = {
             "INSERT INTO public.frames (file_uuid) SELECT '{a}' FROM generate_series(1, 3)"
         ),
         "foreign-keys": _key("momentry:file:{a}"),
-        "foreign-documents": _document,
-        "foreign-points": _point,
         "foreign-files": _file("output/{a}.mp4"),
-        "empty-registry": _sql("DELETE FROM public.videos"),
         "bare-key": _key("celery-task-meta-1"),
         "stray-file": _file("export.csv"),
         "link-across": _link,
-        "linked-folder": _linked_folder,
-        "no-backup": _no_backup,
     }.items()
 }

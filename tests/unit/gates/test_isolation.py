@@ -20,7 +20,7 @@ from pytest_release.redaction import Secret
 from pytest_release.targets.http import HttpTarget
 
 HERE = Path("fixtures") / "environments" / "here.yaml"
-DEV = {
+DEV: Mapping[str, Mapping[str, Any]] = {
     "postgres": {"dsn": "postgresql://me:hunter2@db/momentry", "schema": "dev"},
     "redis": {"url": "redis://localhost/0", "prefix": "momentry_dev:"},
     "mongodb": {"url": "mongodb://m:27017/", "database": "momentry_dev"},
@@ -28,7 +28,7 @@ DEV = {
     "files": {"output": "/srv/output_dev", "backup": "/srv/backup/momentry_dev"},
     "application": {"log_level": "debug", "worker": False, "api_key": Secret("key-of-dev")},
 }
-PROD = {
+PROD: Mapping[str, Mapping[str, Any]] = {
     "postgres": {"dsn": "host=db user=me password=hunter3 dbname=momentry", "schema": "public"},
     "redis": {"url": "redis://127.0.0.1:6379", "prefix": "momentry:"},
     "mongodb": {"url": "mongodb://m/", "database": "momentry"},
@@ -61,7 +61,7 @@ def seen(
     role: str = "development",
     port: int = 3002,
     options: Mapping[str, Any] | None = None,
-    **expect: Any,
+    **expect: Any,  # noqa: ANN401 - any JSON value
 ) -> Evidence:
     """One check of two declared environments."""
     there = {
@@ -94,31 +94,43 @@ def test_two_environments_that_share_nothing() -> None:
 @pytest.mark.parametrize(
     ("ours", "theirs", "message"),
     [
-        ({"postgres.schema": "public"}, {}, "isolation.same-place here and there have the same po"
-         "stgres.schema 'public' of postgres db:5432/momentry"),
-        ({"redis.prefix": "momentry:"}, {}, "isolation.same-place here and there have the same re"
-         "dis.prefix 'momentry:' of redis 127.0.0.1:6379/0"),
-        ({}, {"redis.prefix": "momentry"}, "isolation.overlap the prefix 'momentry' of redis 127."
+        ({"postgres.schema": "public"}, {}, (
+         "isolation.same-place here and there have the same po"
+         "stgres.schema 'public' of postgres db:5432/momentry")),
+        ({"redis.prefix": "momentry:"}, {}, (
+         "isolation.same-place here and there have the same re"
+         "dis.prefix 'momentry:' of redis 127.0.0.1:6379/0")),
+        ({}, {"redis.prefix": "momentry"}, (
+         "isolation.overlap the prefix 'momentry' of redis 127."
          "0.0.1:6379/0 also matches the keys of 'momentry_dev:': whoever scans for 'momentry*' fi"
-         "nds both; end it with a separator"),
-        ({"mongodb.database": "momentry"}, {}, "isolation.same-place here and there have the same"
-         " mongodb.database 'momentry' of mongodb m:27017"),
-        ({"qdrant.collection": "momentry_rule1"}, {}, "isolation.same-place here and there have t"
-         "he same qdrant.collection 'momentry_rule1' of qdrant q:6333"),
-        ({"files.output": "/srv/output"}, {}, "isolation.same-place here and there share the fold"
-         "er /srv/output (files.output, files.output)"),
-        ({"files.backup": "/srv/output/b"}, {}, "isolation.overlap the folder /srv/output/b of on"
-         "e stands within /srv/output of the other"),
-        ({"application.api_key": "key-of-prod"}, {}, "isolation.same-key here and there have the "
-         "same API key: whoever knows one has both"),
-        ({"application.worker": True}, {}, "isolation.role here (development) has application.wor"
-         "ker 'true', expected 'false'"),
-        ({}, {"application.log_level": "debug"}, "isolation.role there (production) has applicati"
-         "on.log_level 'debug', expected 'info'"),
-        ({"application.log_level": None}, {}, "isolation.undeclared here names no services.applic"
-         "ation.log_level, expected 'debug'"),
-        ({"qdrant.collection": None}, {}, "isolation.undeclared here names no services.qdrant.col"
-         "lection, so nothing shows that it is its own"),
+         "nds both; end it with a separator")),
+        ({"mongodb.database": "momentry"}, {}, (
+         "isolation.same-place here and there have the same"
+         " mongodb.database 'momentry' of mongodb m:27017")),
+        ({"qdrant.collection": "momentry_rule1"}, {}, (
+         "isolation.same-place here and there have t"
+         "he same qdrant.collection 'momentry_rule1' of qdrant q:6333")),
+        ({"files.output": "/srv/output"}, {}, (
+         "isolation.same-place here and there share the fold"
+         "er /srv/output (files.output, files.output)")),
+        ({"files.backup": "/srv/output/b"}, {}, (
+         "isolation.overlap the folder /srv/output/b of on"
+         "e stands within /srv/output of the other")),
+        ({"application.api_key": "key-of-prod"}, {}, (
+         "isolation.same-key here and there have the "
+         "same API key: whoever knows one has both")),
+        ({"application.worker": True}, {}, (
+         "isolation.role here (development) has application.wor"
+         "ker 'true', expected 'false'")),
+        ({}, {"application.log_level": "debug"}, (
+         "isolation.role there (production) has applicati"
+         "on.log_level 'debug', expected 'info'")),
+        ({"application.log_level": None}, {}, (
+         "isolation.undeclared here names no services.applic"
+         "ation.log_level, expected 'debug'")),
+        ({"qdrant.collection": None}, {}, (
+         "isolation.undeclared here names no services.qdrant.col"
+         "lection, so nothing shows that it is its own")),
     ],
 )  # fmt: skip
 def test_what_is_shared_is_named(
@@ -198,7 +210,8 @@ def test_a_store_that_nobody_names() -> None:
 )
 def test_a_store_without_its_own_part(service: str, key: str, message: str) -> None:
     """Nothing is taken for one's own by default."""
-    options = {name: value for name, value in DEV[service].items() if name != key}
+    given: Mapping[str, Any] = DEV[service]
+    options = {name: value for name, value in given.items() if name != key}
     side = Side(
         Environment("h", "development", "x", None, HERE, "", {}, services={service: options})
     )
@@ -210,7 +223,7 @@ def test_folders_that_nobody_names() -> None:
     """The packages' folder is none of them."""
     services = {"files": {"packages": "/srv/packages"}}
     side = Side(Environment("h", "development", "x", None, HERE, "", {}, services=services))
-    with pytest.raises(TargetError, match="services.files names neither output nor backup"):
+    with pytest.raises(TargetError, match=r"services\.files names neither output nor backup"):
         side.store("files")
 
 
@@ -242,7 +255,7 @@ def test_the_other_side_is_another_file(tmp_path: Path, monkeypatch: pytest.Monk
 NAMES = {"PREFIX": "redis.prefix", "WORKER": "application.worker", "PORT": "base_url.port"}
 
 
-def told(folder: Path, ours: str, theirs: str, **expect: Any) -> list[str]:
+def told(folder: Path, ours: str, theirs: str, **expect: Any) -> list[str]:  # noqa: ANN401
     """What is found in two settings files, without their paths."""
     for name, text in (("ours", ours), ("theirs", theirs)):
         (folder / name).write_text(text)
@@ -265,12 +278,18 @@ def test_settings_that_are_the_other_sides(tmp_path: Path) -> None:
     found = told(tmp_path, theirs, theirs, settings=NAMES, differ=["API_KEY"])
 
     assert found == [
-        "isolation.setting-differs ours: PREFIX is 'momentry:', which is what there declares; "
-        "here declares 'momentry_dev:' as redis.prefix",
-        "isolation.setting-differs ours: WORKER is 'true', which is what there declares; here "
-        "declares 'false' as application.worker",
-        "isolation.setting-differs ours: PORT is '3002', which is what there declares; here "
-        "declares '3003' as base_url.port",
+        (
+            "isolation.setting-differs ours: PREFIX is 'momentry:', which is what there declares; "
+            "here declares 'momentry_dev:' as redis.prefix"
+        ),
+        (
+            "isolation.setting-differs ours: WORKER is 'true', which is what there declares; here "
+            "declares 'false' as application.worker"
+        ),
+        (
+            "isolation.setting-differs ours: PORT is '3002', which is what there declares; here "
+            "declares '3003' as base_url.port"
+        ),
         "isolation.setting-same API_KEY is *** in the settings of both here and there",
     ]
 

@@ -79,13 +79,15 @@ def test_a_scroll_has_an_end() -> None:
 def test_a_session_for_reading_does_not_write() -> None:
     """Neither put nor remove sends anything."""
     server = answering(500, b"")
-    for write in (lambda: server.put("p", {}), lambda: server.remove("p")):
-        with pytest.raises(TargetError, match="q:6333/rule1 was opened for reading: p is not wri"):
-            write()
+    message = "q:6333/rule1 was opened for reading: p is not written"
+    with pytest.raises(TargetError, match=message):
+        server.put("p", {})
+    with pytest.raises(TargetError, match=message):
+        server.remove("p")
 
 
 @pytest.mark.parametrize("url", ["", "ftp://q", "http://", "http://q:port", "q:6333"])
 def test_an_address_that_is_none(url: str) -> None:
     """Says what is expected, and not what was given: it may hold a key."""
-    with pytest.raises(TargetError, match="services.qdrant: expected http://host:port and a coll"):
+    with pytest.raises(TargetError, match=r"services\.qdrant: expected http://host:port and"):
         Qdrant.connect({"url": url, "collection": "x"})
