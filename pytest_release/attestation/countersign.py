@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 
 from securesystemslib.signer import Key, Signer
@@ -31,9 +32,13 @@ def countersign_path(path: Path, keys: Sequence[Key], signer: Signer, now: datet
         VerificationError: It does not verify, was signed by this key before, or cannot be written.
     """
     if path.is_dir():
-        said = describe(verify_bundle(path, keys, now=now))
+        verified = verify_bundle(path, keys, now=now)
+        said = describe(verified)
         file = path / ATTESTATION
-        lines = _read(file).splitlines(keepends=True)
+        content = _read(file)
+        if sha256(content).hexdigest() != verified.sha256:
+            raise VerificationError(f"{file} was changed while it was verified")
+        lines = content.splitlines(keepends=True)
     else:
         file = path
         lines = [_read(file)]

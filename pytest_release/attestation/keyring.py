@@ -90,6 +90,10 @@ def load_keyring(fixtures: Path) -> Keyring:
     return Keyring(keys, {item.fingerprint: item for item in revoked})
 
 
+def _revocation_of(fixtures: Path, name: str) -> Path:
+    return fixtures / "keys" / f"{name}{REVOKED}"
+
+
 def _revocation(file: Path) -> Revocation:
     document = load_document(file)
     _check(document)
@@ -113,8 +117,11 @@ def add_key(fixtures: Path, name: str, file: Path) -> Key:
         )
     keyring = load_keyring(fixtures)
     key = load_public_key(file)
-    if name in keyring.keys:
-        raise UsageError(f"there is a key {name!r}; a key is never replaced: choose another name")
+    if name in keyring.keys or _revocation_of(fixtures, name).exists():
+        state = "is" if name in keyring.keys else "was"
+        raise UsageError(
+            f"there {state} a key {name!r}; a key is never replaced: choose another name"
+        )
     for other, known in keyring.keys.items():
         if known.keyid == key.keyid:
             raise UsageError(f"this key is trusted already, as {other!r}")
@@ -128,7 +135,7 @@ def revoke_key(fixtures: Path, name: str, reason: str, now: datetime) -> Revocat
     """Stop trusting a key.
 
     Raises:
-        UsageError: There is no such key, or it is revoked.
+        UsageError: There is no such key, it is revoked, or the reason is not one line of text.
         ConfigError: The reason is empty or too long.
         VerificationError: ``keys/`` cannot be read or written.
     """
@@ -139,12 +146,17 @@ def revoke_key(fixtures: Path, name: str, reason: str, now: datetime) -> Revocat
         raise UsageError(f"there is no key {name!r}{near}; keys: {there_are}")
     if name not in keyring.valid:
         raise UsageError(f"the key {name!r} is revoked already")
+    if not reason.isprintable():
+        raise UsageError(f"a reason is one line of printable text, got {reason!a}")
     revocation = Revocation(
         name, fingerprint(keyring.keys[name]), f"{now:%Y-%m-%dT%H:%M:%SZ}", reason
     )
-    path = fixtures / "keys" / f"{name}{REVOKED}"
+    path = _revocation_of(fixtures, name)
+    if path.exists():
+        raise UsageError(f"{path} revokes another key, which had this name; rename that file first")
     _check(Document(path, vars(revocation), {}))
-    text = yaml.safe_dump(vars(revocation), sort_keys=False, allow_unicode=True)
+    # in quotes, since what PyYAML writes without them YAML 1.2 may take for a number
+    text = yaml.safe_dump(vars(revocation), sort_keys=False, allow_unicode=True, default_style='"')
     _write(path, text.encode())
     return revocation
 

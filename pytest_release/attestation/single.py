@@ -12,7 +12,7 @@ from pytest_release.attestation.envelope import LARGEST, VerifiedStatement
 from pytest_release.attestation.keys import fingerprint
 from pytest_release.attestation.predicates import PROMOTION, WAIVER, open_statement
 from pytest_release.attestation.verify import subject_line
-from pytest_release.attestation.waiver import read_predicate
+from pytest_release.attestation.waiver import read_waiver
 from pytest_release.errors import VerificationError
 from pytest_release.hostile import one_line
 
@@ -34,9 +34,12 @@ def verify_file(path: Path, keys: Sequence[Key], threshold: int = 1) -> Verified
     except OSError as error:
         raise VerificationError(f"{path} cannot be read: {error.strerror}") from None
     try:
-        return open_statement(line, keys, WAIVER, PROMOTION, threshold=threshold)
+        opened = open_statement(line, keys, WAIVER, PROMOTION, threshold=threshold)
+        if opened.statement["predicateType"] == WAIVER:
+            read_waiver(opened.statement)
     except VerificationError as error:
         raise VerificationError(f"{path}: {error}") from None
+    return opened
 
 
 def describe_file(verified: VerifiedStatement) -> str:
@@ -44,7 +47,7 @@ def describe_file(verified: VerifiedStatement) -> str:
     statement = verified.statement
     predicate = statement["predicate"]
     if statement["predicateType"] == WAIVER:
-        lines = [f"waiver       {read_predicate(predicate)}"]
+        lines = [f"waiver       {read_waiver(statement)}"]
     else:
         lines = list(_promotion(statement["subject"], predicate))
     lines += [f"signed by    {fingerprint(key)}" for key in verified.keys.values()]

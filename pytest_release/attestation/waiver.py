@@ -72,20 +72,21 @@ def open_waiver(line: bytes, keys: Sequence[Key]) -> tuple[Waiver, VerifiedState
         VerificationError: None of the keys signed it, or it is no waiver.
     """
     opened = open_statement(line, keys, WAIVER)
-    waiver = read_predicate(opened.statement["predicate"])
-    if waiver_statement(waiver) != opened.statement:
-        raise VerificationError("its subject is not what its predicate speaks of")
-    return waiver, opened
+    return read_waiver(opened.statement), opened
 
 
-def read_predicate(predicate: Mapping[str, Any]) -> Waiver:
-    """The waiver that a predicate, which met its schema, is.
+def read_waiver(statement: Mapping[str, Any]) -> Waiver:
+    """The waiver that a statement, which met its schema, is.
 
     Raises:
-        VerificationError: Its times are none.
+        VerificationError: Its times are none, or its subject is another's.
     """
+    predicate = statement["predicate"]
     try:
         times = {n: datetime.fromisoformat(predicate[n]) for n in ("issued", "until")}
     except ValueError:
         raise VerificationError("it does not say from when until when it is meant") from None
-    return Waiver(**{**predicate, **times})
+    waiver = Waiver(**{**predicate, **times})
+    if waiver_statement(waiver) != statement:
+        raise VerificationError("its subject is not what its predicate speaks of")
+    return waiver

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -99,17 +99,21 @@ class Freeze:
     def covers(self, now: datetime) -> bool:
         """Whether `now`, aware, lies in it.
 
-        Of a local time that a clock change brings twice both are in it, rather too much.
+        Of a local time that a clock change brings twice, or leaves out, both readings are in it,
+        rather too much.
         """
         if self.start.date is not None and self.end.date is not None:
-            first = self.start.date.replace(tzinfo=self.zone, fold=0)
-            last = self.end.date.replace(tzinfo=self.zone, fold=1)
-            return first <= now < last
+            first, last = min(self._readings(self.start.date)), max(self._readings(self.end.date))
+            return first <= now.astimezone(UTC) < last
         local = now.astimezone(self.zone)
         midnight = timedelta(hours=local.hour, minutes=local.minute, seconds=local.second)
         days = timedelta(days=local.weekday() if self.start.period == WEEK else 0)
         length = (self.end.offset - self.start.offset) % self.start.period
         return (days + midnight - self.start.offset) % self.start.period < length
+
+    def _readings(self, local: datetime) -> list[datetime]:
+        """What a local time can mean, in UTC: two different moments where the clock changes."""
+        return [local.replace(tzinfo=self.zone, fold=fold).astimezone(UTC) for fold in (0, 1)]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import resources
@@ -41,9 +42,18 @@ BOUNDS = {
     "minProperties": "{} or more keys",
 }
 
+
+def _pattern(_: Validator, pattern: str, value: object, _schema: object) -> Iterator[Any]:
+    """As JSON Schema has it: ``$`` is the end, and not what stands before a last line feed."""
+    ended = f"{pattern[:-1]}\\Z" if pattern.endswith("$") else pattern
+    if isinstance(value, str) and not re.search(ended, value):
+        yield ValidationError(f"{value!r} does not match {pattern!r}")
+
+
 # JSON Schema takes 2.0 for an integer; what counts something here is written as one.
 _Strict: type[Validator] = extend(  # type: ignore[no-untyped-call]
     Draft202012Validator,
+    validators={"pattern": _pattern},
     type_checker=Draft202012Validator.TYPE_CHECKER.redefine(
         "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
     ),
@@ -142,6 +152,8 @@ def _expected(error: ValidationError) -> str:
             return f"one of {', '.join(map(str, limit))}"
         case "format":
             return "a regular expression"
+        case "uniqueItems":
+            return "no item twice"
         case "anyOf" if not _stated(error, "description"):
             return " or ".join(_expected(branch) for branch in error.context)
         case str(bound) if bound in BOUNDS:

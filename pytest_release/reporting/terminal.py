@@ -53,7 +53,7 @@ def lines(run: RunVerdict, width: int) -> Iterator[Line]:
         if clock.startswith(f"{READ},"):  # the kernel gives none: it is said why
             yield from _wrapped(f"  timed by {one_line(clock)}", width)
     yield Line("")
-    yield Line(f"{run.verdict}  {_subject(run)}", _colour(run.verdict), bold=True)
+    yield from _wrapped(f"{run.verdict}  {_subject(run)}", width, _colour(run.verdict), bold=True)
     for reason in run.reasons:
         yield from _wrapped(f"  {one_line(reason)}", width)
     for waiver in run.context.waivers:
@@ -74,9 +74,9 @@ def _row(cells: tuple[str, ...], widths: list[int], last: str) -> str:
     return "  ".join((*padded, last)).rstrip()
 
 
-def _wrapped(text: str, width: int) -> Iterator[Line]:
+def _wrapped(text: str, width: int, colour: str = "", *, bold: bool = False) -> Iterator[Line]:
     for part in wrap(text, max(width, NARROWEST), subsequent_indent="    "):
-        yield Line(part)
+        yield Line(part, colour, bold)
 
 
 def _subject(run: RunVerdict) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from hashlib import sha256
+from time import monotonic
 
 from pytest_release.errors import TargetError
 from pytest_release.targets._httpx import httpx
@@ -28,7 +29,7 @@ ACCEPT = ", ".join(
 )
 HERE = re.compile(r"(?:localhost|127\.\d+\.\d+\.\d+)(?::\d+)?")  # where registries speak plain HTTP
 LARGEST = 4 * 1024 * 1024  # bytes of a manifest, as the specification suggests
-TIMEOUT_S = 10.0
+TIMEOUT_S = 10.0  # for each read, and again for the whole body
 
 
 def resolve_image(reference: str) -> str:
@@ -50,7 +51,7 @@ def resolve_image(reference: str) -> str:
     url = f"{scheme}://{match['host']}/v2/{match['name']}/manifests/{match['tag']}"
     try:
         return _digest(reference, url)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:  # the latter: of host names
         raise TargetError(f"the registry of {reference} cannot be asked: {error}") from None
 
 
@@ -64,11 +65,13 @@ def _digest(reference: str, url: str) -> str:
             raise TargetError(f"the registry of {reference} asks for a login: {advice}")
         if answer.status_code != 200:
             raise TargetError(f"{url} answers {answer.status_code}, a manifest was expected")
-        body = b""
+        body, ends = b"", monotonic() + TIMEOUT_S
         for piece in answer.iter_bytes():
             body += piece
             if len(body) > LARGEST:
                 raise TargetError(f"{url} answers more than {LARGEST} bytes")
+            if monotonic() > ends:
+                raise TargetError(f"{url} has not sent the whole manifest within {TIMEOUT_S:g} s")
         digest = sha256(body).hexdigest()
         named = answer.headers.get("docker-content-digest", f"sha256:{digest}")
         if named != f"sha256:{digest}":

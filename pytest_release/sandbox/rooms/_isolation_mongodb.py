@@ -25,9 +25,11 @@ def main() -> None:
     handler = NeoSQLiteHandler(data_dir="memory")
 
     async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Speak with one."""
         await handle_client(reader, writer, handler)
 
     async def serve() -> None:
+        """Until the process ends."""
         listener = socket.socket(fileno=json.loads(sys.argv[1])["listener"])
         async with await asyncio.start_server(client, sock=listener) as server:
             await server.serve_forever()

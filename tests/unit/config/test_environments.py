@@ -217,6 +217,37 @@ def test_what_a_schema_cannot_say_is_checked(
         load(text)
 
 
+IMAGES = 'release: {{health: /, images: ["r.example/a:1", "r.example/b@sha256:{}"]}}\n'
+
+
+def test_a_release_may_name_its_images(load: Load) -> None:
+    """By tag or by digest, in the order of the file; none without the key."""
+    source = load(WITH_URL + IMAGES.format("a" * 64)).release
+
+    assert source is not None
+    assert source.images == ("r.example/a:1", f"r.example/b@sha256:{'a' * 64}")
+    assert load(f"{WITH_URL}release: {{health: /}}\n").release == ReleaseSource("/")
+
+
+@pytest.mark.parametrize(
+    ("images", "problem"),
+    [
+        ("[shop:1]", "[0]: expected a container image with its registry, like "),
+        ("[r.example/Shop:1]", "[0]: expected a container image with its registry, like "),
+        ('["r.example/shop:1\\n"]', "[0]: expected a container image with its registry, like "),
+        ("[r.example/b@sha256:abc]", "[0]: expected a container image with its registry, like "),
+        ("[r.example/a:1, r.example/a:1]", ": expected no item twice, got a list of 2"),
+        ("r.example/a:1", ": expected a list, got "),
+    ],
+)
+def test_an_image_has_a_registry_and_a_tag_or_digest(load: Load, images: str, problem: str) -> None:
+    """What could not be asked for is said before anything is."""
+    expected = f"here.yaml:6: release.images{problem}"
+
+    with pytest.raises(ConfigError, match=re.escape(expected)):
+        load(f"{WITH_URL}release: {{health: /, images: {images}}}\n")
+
+
 def test_the_digest_is_that_of_the_policy(load: Load) -> None:
     """It changes with what the file and its bases say, not with comments or variables."""
     text = f"{LEAST}base_url: ${{URL}}\n"

@@ -42,6 +42,15 @@ CONTEXT = Context(
     tools={"pytest-release": "0.1.0"},
 )
 
+IMAGED = replace(
+    CONTEXT.release.before or Identity(), images={"registry.example/shop:1.4.2": "e" * 64}
+)
+WAIVED = replace(
+    CONTEXT,
+    release=Release(None, IMAGED, IMAGED),
+    waivers=("smoke of 1.4.2 is waived in staging until 2026-11-24 10:00 UTC by Zoë: fire",),
+)
+
 LIMITED = Measurement(
     "ttfb_ms",
     (
@@ -106,13 +115,15 @@ def runs() -> Runs:
         attachments=(Attachment(EVIL, EVIL),),
     )
     bad = ended("basic/two", Outcome.FAILED, "status 500")
+    steering = replace(WAIVED, waivers=(EVIL,))
     return {
         "passed": run_of((ended("basic/one"), SEEN)),
         "warned": run_of((ended("basic/one"), retried)),
         "failed": run_of((ended("basic/one"), SEEN), (bad, failed)),
         "cut short": run_of((ended("basic/one"), SEEN), (ended("basic/two", None), None)),
         "nothing": run_of((Entry("basic/one", "basic"), None)),
-        "hostile": run_of((ended(EVIL, Outcome.FAILED, EVIL), hostile)),
+        "waived": run_of((ended("basic/one"), SEEN), context=WAIVED),
+        "hostile": run_of((ended(EVIL, Outcome.FAILED, EVIL), hostile), context=steering),
     }
 
 

@@ -18,7 +18,7 @@ from pytest_release.verdict import RunVerdict, Verdict
 
 CTRF = json.loads(Path(__file__).with_name("ctrf-schema-0.0.json").read_text())
 STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\u2028\ud800]")
-NAMES = ["passed", "warned", "failed", "cut short", "nothing", "hostile"]
+NAMES = ["passed", "waived", "warned", "failed", "cut short", "nothing", "hostile"]
 
 Runs = dict[str, RunVerdict]
 
