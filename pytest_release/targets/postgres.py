@@ -293,6 +293,15 @@ class Database:
         self.close()
 
 
+def server_of(dsn: str) -> str:
+    """``host:port/database`` of an address, without asking anybody.
+
+    Raises:
+        TargetError: The driver is missing, or the address is none.
+    """
+    return _place(_address(dsn))
+
+
 def array(values: Sequence[str]) -> str:
     """An array as PostgreSQL reads it, of whatever type its context says."""
     escaped = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)

@@ -1,0 +1,44 @@
+"""The settings file of a deployed application: ``NAME=value`` lines, as dotenv files have them.
+
+Nothing is expanded: what is compared is what was written.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pytest_release.errors import TargetError
+
+LARGEST = 256 * 1024  # bytes
+LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_.]*)\s*=\s*(.*?)\s*")
+QUOTED = re.compile(r"""(["'])(.*?)\1\s*(?:#.*)?""")
+
+
+def read_settings(file: Path) -> dict[str, str]:
+    """The settings by name; the last of two that have one name.
+
+    Raises:
+        TargetError: The file cannot be read, is too large, or a line of it is no setting.
+    """
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(LARGEST + 1)
+    except OSError as error:
+        raise TargetError(f"{file} cannot be read: {error.strerror}") from None
+    if len(data) > LARGEST:
+        raise TargetError(f"{file} is larger than {LARGEST} bytes")
+    found = {}
+    for number, line in enumerate(data.decode(errors="replace").splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        match = LINE.fullmatch(line)
+        if match is None:
+            raise TargetError(f"{file}:{number} is no setting: expected NAME=value")
+        found[match[1]] = _value(match[2])
+    return found
+
+
+def _value(text: str) -> str:
+    quoted = QUOTED.fullmatch(text)
+    return quoted[2] if quoted else re.split(r"\s#", text, maxsplit=1)[0].rstrip()
