@@ -43,13 +43,21 @@ class Scene:
         self._undo.append((what, undo))
 
     def leave(self) -> list[str]:
-        """Undo everything; returns a sentence for each thing that stayed."""
+        """Undo everything; returns a sentence for each thing that stayed.
+
+        An interruption in the middle of it is passed on behind the last.
+        """
         atexit.unregister(self.leave)
         stayed = []
+        interruption: BaseException | None = None
         while self._undo:
             what, undo = self._undo.pop()
             try:
                 undo()
             except Exception as error:  # noqa: BLE001 - the others must be undone all the same
                 stayed.append(f"{what} was left behind: {str(error) or type(error).__name__}")
+            except BaseException as error:  # noqa: BLE001 - a second Ctrl-C, too
+                interruption = error
+        if interruption is not None:
+            raise interruption
         return stayed

@@ -190,6 +190,7 @@ def test_env_check_reads_the_environment_and_its_cases(command: Ran, tmp_path: P
 SHIPPED_CASES = {
     "hifate": {"basic": 8, "stream": 13, "payment": 11, "hot_reload": 6},
     "momentry": {"package": 10, "row_count": 8, "tkg": 7, "identity": 8},
+    "contract of demo": {"contract": 3},
     "isolation of demo": {"isolation": 9},
     "isolation of playground": {"isolation": 8},
 }
@@ -198,7 +199,7 @@ SHIPPED_CASES = {
 @pytest.mark.parametrize(
     ("name", "systems"),
     [
-        ("demo", ["hifate", "momentry", "isolation of demo"]),
+        ("demo", ["hifate", "momentry", "contract of demo", "isolation of demo"]),
         ("momentry", ["momentry"]),
         ("node2", ["hifate"]),
         ("playground", ["momentry", "isolation of playground"]),

@@ -96,6 +96,21 @@ def test_everything_is_undone_whatever_happens(probe: Install, scene: Scene) -> 
     assert scene.leave() == []
 
 
+def test_a_second_interruption_does_not_keep_the_rest_from_being_undone(scene: Scene) -> None:
+    """Ctrl-C while something is undone is passed on when everything is."""
+    undone: list[str] = []
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    scene.afterwards("first", lambda: undone.append("first"))
+    scene.afterwards("second", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="^$"):
+        scene.leave()
+
+    assert undone == ["first"]
+
+
 def test_what_stays_is_a_finding(probe: Install, scene: Scene) -> None:
     """One thing that cannot be undone keeps no other from it; the check fails."""
     undone: list[str] = []
