@@ -105,7 +105,7 @@ def test_a_second_interruption_does_not_keep_the_rest_from_being_undone(scene: S
 
     scene.afterwards("first", lambda: undone.append("first"))
     scene.afterwards("second", interrupted)
-    with pytest.raises(KeyboardInterrupt, match="^$"):
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
         scene.leave()
 
     assert undone == ["first"]
