@@ -12,7 +12,7 @@ The order of things, each step only when those before it went well:
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ from pytest_release.config.environment import Environment, GatePolicy
 from pytest_release.errors import BundleError, EvidenceError, SandboxError, TargetError
 from pytest_release.evidence import Evidence, from_json
 from pytest_release.ledger import Ledger, Outcome
+from pytest_release.redaction import Redactor
 from pytest_release.release import Context, Identity, Release, read_identity
 from pytest_release.runner import Runner, plain_id
 from pytest_release.sandbox.server import Sandbox
@@ -116,7 +117,9 @@ class Session:
             sandbox.start()
         except SandboxError as error:
             raise pytest.UsageError(str(error)) from None
-        self.environment = at_home(self.environment, sandbox.base_url, sandbox.services)
+        self.environment = at_home(
+            self.environment, sandbox.base_url, sandbox.services, sandbox.secrets
+        )
 
     def _find_subjects(self) -> Subjects:
         system = self.order.casebook.system
@@ -137,6 +140,7 @@ class Session:
         return {
             "base_url": self.environment.base_url,
             "services": {name: dict(options) for name, options in services.items()},
+            "secrets": sorted(self.sandbox.secrets) if self.sandbox else [],
             "subjects": subjects.to_json(),
         }
 
@@ -274,10 +278,18 @@ class Session:
 
 
 def at_home(
-    environment: Environment, base_url: str | None, services: Mapping[str, Mapping[str, Any]]
+    environment: Environment,
+    base_url: str | None,
+    services: Mapping[str, Mapping[str, Any]],
+    secrets: Iterable[str],
 ) -> Environment:
     """The environment at the address, and with the services, of the sandbox that it asked for."""
-    return replace(environment, base_url=base_url, services={**environment.services, **services})
+    return replace(
+        environment,
+        base_url=base_url,
+        services={**environment.services, **services},
+        redactor=Redactor(environment.redactor.values.union(secrets)),
+    )
 
 
 def _outcome(report: pytest.TestReport) -> Outcome | None:

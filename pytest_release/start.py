@@ -17,6 +17,7 @@ import pytest
 from pytest_release.attestation.keys import ephemeral, load_signing_key
 from pytest_release.bundle import Bundle
 from pytest_release.config.casebook import Casebook, load_casebook
+from pytest_release.config.cases import DataCase
 from pytest_release.config.environment import Environment
 from pytest_release.config.environments import environment_names, load_environment
 from pytest_release.config.system import System
@@ -26,6 +27,7 @@ from pytest_release.presentation import Presentation
 from pytest_release.promotion.waivers import in_force
 from pytest_release.redaction import Redactor
 from pytest_release.runner import Runner
+from pytest_release.sandbox.rooms import parts
 from pytest_release.sandbox.server import Sandbox
 from pytest_release.session import Order, Session, at_home
 from pytest_release.subjects import ALL, Subjects, Wanted
@@ -117,7 +119,7 @@ def _register_worker(
     config: pytest.Config, environment: Environment, casebook: Casebook, suites: Path
 ) -> None:
     told = config.workerinput["release"]  # type: ignore[attr-defined]
-    environment = at_home(environment, told["base_url"], told["services"])
+    environment = at_home(environment, told["base_url"], told["services"], told["secrets"])
     runner = Runner(environment, casebook, suites, Subjects.from_json(told["subjects"]))
     config.pluginmanager.register(runner, "release-runner")
 
@@ -130,8 +132,9 @@ def _register_session(
     uri = config.getoption("release_sign_with")
     key = load_signing_key(uri, os.environ) if uri else ephemeral()
     wanted = _wanted(config, environment, casebook)
-    looks = _looks_at_data(config, environment, casebook)
-    sandbox = _sandbox(config, environment, casebook.system if looks else None)
+    asked = _asked(config, environment)
+    looks = _looks_at_data(config, asked, casebook)
+    sandbox = _sandbox(config, environment, casebook.system if looks else None, asked)
     bundle = Bundle.create(
         _report_folder(config), environment.name, key, datetime.now(UTC), secrets.token_hex(16)
     )
@@ -166,24 +169,32 @@ def _wanted(config: pytest.Config, environment: Environment, casebook: Casebook)
     return Wanted()
 
 
-def _looks_at_data(config: pytest.Config, environment: Environment, casebook: Casebook) -> bool:
-    """Whether more than declared requests is going to run; without data a run starts sooner."""
+def _asked(config: pytest.Config, environment: Environment) -> frozenset[str]:
+    """The gates that are going to run."""
+    expression = config.getoption("markexpr", "")
+    return frozenset(asked_for(expression, environment.gates, environment.gates))
+
+
+def _looks_at_data(config: pytest.Config, asked: frozenset[str], casebook: Casebook) -> bool:
+    """Whether more is going to run than needs no deployed files; without them it starts sooner."""
     if casebook.system is None:
         return False
-    expression = config.getoption("markexpr", "")
-    asked = asked_for(expression, environment.gates, environment.gates)
     given = config.getoption("release_uuids") or config.getoption("release_packages")
-    requests = {case.gate for case in casebook.requests}
-    return bool(given or asked - requests)
+    without = {case.gate for case in casebook.cases if not isinstance(case, DataCase)}
+    needed = {gate for part in parts() if part.stores for gate in part.gates}
+    return bool(given or asked - (without - needed))
 
 
 def _sandbox(
-    config: pytest.Config, environment: Environment, stores: System | None
+    config: pytest.Config,
+    environment: Environment,
+    stores: System | None,
+    asked: frozenset[str],
 ) -> Sandbox | None:
     if environment.sandbox is None:
         return None
     faults = (*environment.sandbox.faults, *(config.getoption("release_faults") or ()))
-    return Sandbox(environment.sandbox.workers, faults, stores=stores)
+    return Sandbox(environment.sandbox.workers, faults, stores=stores, gates=asked)
 
 
 def _report_folder(config: pytest.Config) -> Path:

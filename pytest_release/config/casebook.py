@@ -1,8 +1,8 @@
 """``fixtures/cases/<system>/*.yaml`` -> cases, each behind those whose values it needs.
 
-- A case with a path is a request; any other looks at data, once for each UUID of a run, and needs
-  ``fixtures/systems/<system>.yaml``.
-
+- What the cases of a gate are about stands in its schema, as ``x-about``: ``requests``, each a
+  request; ``deployments``, each a look at data, made once for each UUID of a run, which needs
+  ``fixtures/systems/<system>.yaml``; ``environment``, each a check made once.
 - A gate has cases here when ``schemas/cases.<gate>.schema.json`` exists.
 - A case is laid over its file's ``defaults``: ``headers``, ``params`` and ``expect`` merge key by
   key, and so do the mappings in ``expect`` (``events``, ``headers``, ``json``, ``text``). Anything
@@ -25,11 +25,18 @@ from pathlib import Path
 from typing import Any
 
 from pytest_release.atomic import sha256_of
-from pytest_release.config.cases import Case, DataCase, HttpCase, Multipart, Request
+from pytest_release.config.cases import (
+    Case,
+    CheckCase,
+    DataCase,
+    HttpCase,
+    Multipart,
+    Request,
+)
 from pytest_release.config.document import Key, is_file, load_document
 from pytest_release.config.system import System
 from pytest_release.config.systems import load_system
-from pytest_release.config.validation import suggestion, validate
+from pytest_release.config.validation import schema, suggestion, validate
 from pytest_release.config.variables import Resolved, resolve
 from pytest_release.errors import ConfigError, Problem
 from pytest_release.redaction import Secret, reveal
@@ -80,6 +87,11 @@ class Casebook:
         return replace(self, cases=tuple(cases))
 
 
+def about(gate: str) -> str:
+    """What the cases of a gate are about: ``requests``, ``deployments`` or ``environment``."""
+    return str(schema(f"cases.{gate}")["x-about"])
+
+
 def declarative_gates() -> list[str]:
     """Gates whose cases are YAML: those that publish a schema for them."""
     folder = resources.files("pytest_release") / "schemas"
@@ -108,8 +120,8 @@ def load_casebook(fixtures: Path, system: str, variables: Mapping[str, str]) -> 
     digests = {os.path.relpath(file, fixtures): _digest(file) for file in files}
     _refuse_twins(cases)
     requests = [case for case in cases if isinstance(case, HttpCase)]
-    looks = [case for case in cases if isinstance(case, DataCase)]
-    ordered = (*_by_need(requests), *looks)
+    others = [case for case in cases if not isinstance(case, HttpCase)]
+    ordered = (*_by_need(requests), *others)
     return Casebook(ordered, dict(sorted(digests.items())), secrets, described)
 
 
@@ -167,8 +179,11 @@ def _case(
         "expect": plain["expect"],
         "advisory": plain.get("advisory", False),
     }
-    if "path" not in plain:
-        return DataCase(check=plain.get("check", ""), table=plain.get("table", ""), **stated)
+    match about(gate):
+        case "deployments":
+            return DataCase(check=plain.get("check", ""), table=plain.get("table", ""), **stated)
+        case "environment":
+            return CheckCase(check=plain["check"], options=sealed.get("options", {}), **stated)
     given = {name: part for name, part in sealed.items() if name in _REQUEST_KEYS}
     return HttpCase(
         request=_request(resolved, index, given),

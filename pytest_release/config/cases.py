@@ -1,4 +1,4 @@
-"""A case: one declarative check, of an answer over HTTP or of a deployment's data."""
+"""A case: one declarative check, of an answer, of a deployment's data, or of the environment."""
 
 from __future__ import annotations
 
@@ -115,3 +115,16 @@ class DataCase(Case):
     def of(self, uuid: str) -> DataCase:
         """The same for one deployment."""
         return replace(self, uuid=uuid, id=f"{self.id}/{uuid}", name=f"{self.name} of {uuid}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckCase(Case):
+    """A check of the environment as a whole, made once a run; it may send many requests.
+
+    Attributes:
+        check: Which one, of the checks that the gate knows.
+        options: What the check needs to know; the values of variables are `Secret`.
+    """
+
+    check: str
+    options: Mapping[str, Any] = field(default_factory=dict)

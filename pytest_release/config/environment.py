@@ -73,6 +73,8 @@ class GatePolicy:
         thresholds: Limits by name: ``p95_ms``, ``error_rate``, ``ttfb_ms``, ...; ms or a share.
         samples: How many samples a timed figure gets.
         concurrency: Cases of the gate that may be under way at once in one process.
+        options: What only this gate knows, by the keys of ``schemas/gate.<gate>.schema.json``;
+            the values of variables are `Secret`.
     """
 
     required: bool = False
@@ -80,6 +82,7 @@ class GatePolicy:
     thresholds: Mapping[str, float] = field(default_factory=dict)
     samples: SamplePolicy = field(default_factory=SamplePolicy)
     concurrency: int = 1
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

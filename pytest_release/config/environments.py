@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from pytest_release.config.validation import suggestion, validate
 from pytest_release.config.variables import Resolved, resolve
 from pytest_release.errors import ConfigError, Problem, UsageError
 from pytest_release.redaction import Redactor, Secret, basic_credentials, reveal
+
+_EVERY_GATE = frozenset(part.name for part in fields(GatePolicy))
 
 
 def environment_names(fixtures: Path) -> list[str]:
@@ -87,7 +90,7 @@ def _build(resolved: Resolved, digest: str) -> Environment:
         base_url=base_url.rstrip("/") if base_url else None,
         source=resolved.document.file,
         digest=digest,
-        gates={name: _gate(policy) for name, policy in value["gates"].items()},
+        gates={name: _gate(resolved.sealed(("gates", name))) for name in value["gates"]},
         auth=auth,
         release=_release(source) if source else None,
         services=resolved.sealed(("services",)) if "services" in value else {},
@@ -131,6 +134,7 @@ def _gate(policy: Mapping[str, Any]) -> GatePolicy:
         thresholds=dict(policy.get("thresholds", {})),
         samples=SamplePolicy(**samples),
         concurrency=policy.get("concurrency", 1),
+        options={name: value for name, value in policy.items() if name not in _EVERY_GATE},
     )
 
 

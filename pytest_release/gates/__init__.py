@@ -3,8 +3,12 @@
 A gate's module is named after its marker and has
 
 - a docstring whose first line says what the gate decides (``pytest --markers`` shows it),
-- ``measure(case, policy, target, values) -> Observation``, which raises nothing for what a
-  deployment does wrong: that is a finding.
+- ``measure``, which raises nothing for what a deployment does wrong: that is a finding. Its form
+  follows from what its cases are about, which the schema of its cases says as ``x-about``:
+
+  - ``requests``: ``measure(case, policy, target, values) -> (Evidence, captured values)``;
+  - ``deployments``: ``measure(case, policy, deployments) -> Evidence``, once for each UUID;
+  - ``environment``: ``measure(case, policy, scene) -> Evidence``, once a run.
 
 Modules whose names begin with an underscore are parts that gates share.
 """

@@ -16,12 +16,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from pytest_release.config.cases import Case, DataCase, HttpCase
+from pytest_release.config.cases import Case, CheckCase, DataCase, HttpCase
 from pytest_release.config.environment import Environment, GatePolicy
 from pytest_release.deployments import Deployments
 from pytest_release.evidence import Attempt, Evidence, Finding
+from pytest_release.gates._check import check
 from pytest_release.gates._helper import Helper, Result, measure
 from pytest_release.gates._look import look
+from pytest_release.gates._scene import Scene
 from pytest_release.targets.http import HttpTarget
 from pytest_release.targets.ownership import served_by_this_process
 
@@ -99,6 +101,9 @@ class Conductor:
         began = time.monotonic()
         if isinstance(case, HttpCase):
             evidence, captured = self._ask(case)
+        elif isinstance(case, CheckCase):
+            scene = Scene(self._environment, self._target, self._deployments)
+            evidence, captured = check(case, self._policy(case.gate), scene), {}
         else:
             assert isinstance(case, DataCase)
             evidence, captured = look(case, self._policy(case.gate), self._deployments), {}

@@ -73,17 +73,17 @@ def measure_with(
         seen = _resample(
             seen, lambda: _observe(observe, case, target, values), limits, policy.samples
         )
-    measurements = _measurements(seen.samples, limits, policy.samples.confidence)
+    measured = measurements(seen.samples, limits, policy.samples.confidence)
     findings = (
         *seen.findings,
         *_retried(case, attempts),
-        *(finding for m in measurements if (finding := _limit_finding(case.gate, m))),
+        *(finding for m in measured if (finding := limit_finding(case.gate, m))),
     )
     evidence = Evidence(
         case=case.id,
         gate=case.gate,
         name=case.name,
-        measurements=measurements,
+        measurements=measured,
         findings=findings,
         attempts=attempts,
         exchange=seen.exchange,
@@ -168,9 +168,10 @@ def _open(
     )
 
 
-def _measurements(
+def measurements(
     samples: Mapping[str, tuple[Sample, ...]], limits: Mapping[str, float], confidence: float
 ) -> tuple[Measurement, ...]:
+    """Each figure's statistic, and where it lies with respect to its limit."""
     measured = []
     for name, drawn in samples.items():
         estimate, limit = mean_estimate(drawn, confidence), limits.get(name)
@@ -187,17 +188,19 @@ def _retried(case: HttpCase, attempts: tuple[Attempt, ...]) -> tuple[Finding, ..
     return (Finding(f"{case.gate}.retried", message, Severity.WARNING),)
 
 
-def _limit_finding(gate: str, measurement: Measurement) -> Finding | None:
+def limit_finding(gate: str, measurement: Measurement) -> Finding | None:
+    """What is wrong with a figure that its limit does not hold; None for any other."""
     if measurement.limit is None or measurement.decision is Decision.KEPT:
         return None
     estimate, count = measurement.estimate, len(measurement.samples)
-    shown = f"{estimate.value:.2f} ms [{estimate.low:.2f}, {estimate.high:.2f}]"
+    unit = " ms" if measurement.name.endswith("_ms") else ""
+    shown = f"{estimate.value:.2f}{unit} [{estimate.low:.2f}, {estimate.high:.2f}]"
     busy = max(sample.busy_ms for sample in measurement.samples)
     client = f"; client was busy {busy:.1f} ms" if busy >= 1 else ""
     verb = "is above the limit" if measurement.decision is Decision.BROKEN else "could not be shown"
     return Finding(
         f"{gate}.{measurement.name.removesuffix('_ms').replace('_', '-')}",
         f"{measurement.name} {verb}: {shown} in {count} samples{client}",
-        expected=f"at most {measurement.limit:g} ms",
+        expected=f"at most {measurement.limit:g}{unit}",
         received=shown,
     )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pytest_release.sandbox.answers import Answer, json_answer
 from pytest_release.sandbox.asgi import CONNECTION, Message, Receive, Send, deliver, read_request
-from pytest_release.sandbox.endpoints import Endpoint, Setting, find
-from pytest_release.sandbox.faults import Fault
+from pytest_release.sandbox.endpoint import Endpoint, Setting
+from pytest_release.sandbox.endpoints import find
+from pytest_release.sandbox.fault import Fault
 from pytest_release.sandbox.requests import Refused, Request
 
 WORKER = "x-worker"  # header that names the process which answered
@@ -31,7 +33,11 @@ class App:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one request."""
         try:
-            answer = self.answer(await read_request(scope, receive))
+            request = await read_request(scope, receive)
+            if find(request.method, request.path).waits:
+                answer = await asyncio.to_thread(self.answer, request)
+            else:
+                answer = self.answer(request)
         except Refused as refused:
             answer = json_answer({"success": False, "message": refused.message}, refused.status)
         signed = replace(answer, headers={**answer.headers, WORKER: self.worker})

@@ -39,13 +39,14 @@ async def read_request(scope: Message, receive: Receive) -> Request:
         more = message.get("more_body", False)
         if len(body) > MAX_BODY:
             raise Refused(413, f"the body must not exceed {MAX_BODY} bytes")
-    headers = dict(scope["headers"])
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     return Request(
         scope["method"],
         scope["path"],
         dict(parse_qsl(scope["query_string"].decode("latin-1"))),
-        headers.get(b"content-type", b"").decode("latin-1"),
+        headers.get("content-type", ""),
         bytes(body),
+        headers,
     )
 
 

@@ -36,7 +36,7 @@ def up(
         SandboxError: It did not start, or a worker died.
     """
     try:
-        with Sandbox(workers, faults, stream_seconds, port) as sandbox:
+        with Sandbox(workers, faults, stream_seconds, port, gates=None) as sandbox:
             print(_welcome(sandbox.base_url, faults), file=file, flush=True)
             sandbox.watch()
     except KeyboardInterrupt:

@@ -6,8 +6,8 @@ A fault spoils every endpoint of its group, or only those whose path ends as ask
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from types import MappingProxyType
 
@@ -16,7 +16,6 @@ from pytest_release.sandbox.answers import Ending
 from pytest_release.sandbox.changes import (
     BLOCK,
     HOSTILE,
-    Change,
     all_of,
     body,
     commented,
@@ -46,16 +45,14 @@ from pytest_release.sandbox.changes import (
     without,
 )
 from pytest_release.sandbox.data_faults import DATA_FAULTS
-from pytest_release.sandbox.endpoints import ENDPOINTS, Endpoint
+from pytest_release.sandbox.endpoints import ENDPOINTS
+from pytest_release.sandbox.fault import Fault
+from pytest_release.sandbox.rooms import rooms
 
 SLOW = 0.8  # seconds to the head of a slow answer
 LATE = 0.25  # seconds to the first byte, or the first event, of a late stream
 GAP = 1.5  # seconds of silence within a stream
 OTHER_BUILD = "0" * 40
-
-
-def _always(_number: int) -> bool:
-    return True
 
 
 def _odd(number: int) -> bool:
@@ -64,40 +61,6 @@ def _odd(number: int) -> bool:
 
 def _not_first(number: int) -> bool:
     return number > 1
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One switch.
-
-    Attributes:
-        name: ``<gate>.<kebab>``, or ``release.<kebab>`` for what no single case can see.
-        finding: Code of the finding that must be reported, or the threshold that must be broken;
-            empty where only the run as a whole can tell.
-        description: What the sandbox does.
-        change: From the good answer to the bad one.
-        when: Whether the n-th request to a path, counted from 1, is spoilt.
-        group: Of the endpoints it applies to; empty for the gate's own.
-        path: How their path ends; empty for any.
-    """
-
-    name: str
-    finding: str
-    description: str
-    change: Change = field(repr=False)
-    when: Callable[[int], bool] = field(default=_always, repr=False)
-    group: str = ""
-    path: str = ""
-
-    @property
-    def gate(self) -> str:
-        """The gate that must catch it; for the release as a whole the quickest one."""
-        prefix = self.name.partition(".")[0]
-        return "basic" if prefix == "release" else prefix
-
-    def spoils(self, endpoint: Endpoint) -> bool:
-        """Whether it applies to an endpoint."""
-        return endpoint.group == (self.group or self.gate) and endpoint.path.endswith(self.path)
 
 
 _HTML = b"<!doctype html><title>Welcome</title><h1>It works</h1>"
@@ -343,7 +306,11 @@ _ROW_COUNT = (
 )
 
 FAULTS: Mapping[str, Fault] = MappingProxyType(
-    {fault.name: fault for fault in (*_BASIC, *_STREAM, *_ROW_COUNT, *_RELEASE)}
+    {
+        fault.name: fault
+        for faults in (_BASIC, _STREAM, _ROW_COUNT, _RELEASE, *(room.faults for room in rooms()))
+        for fault in faults
+    }
 )
 
 
@@ -365,7 +332,7 @@ def _switch(asked: str) -> Fault:
         )
     fault = FAULTS[name]
     paths = [endpoint.path for endpoint in ENDPOINTS if fault.spoils(endpoint)]
-    if not any(there.endswith(path) for there in paths):
+    if path and not any(there.endswith(path) for there in paths):
         raise SandboxError(
             f"the fault {name!r} has no endpoint {path!r}{_near(path, paths)}; "
             f"it can spoil {', '.join(paths)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 MAX_BODY = 8 * 1024 * 1024  # bytes
@@ -34,6 +34,7 @@ class Request:
         query: The last value of each parameter.
         content_type: As sent; empty when absent.
         body: At most `MAX_BODY` bytes.
+        headers: By lower-case name.
     """
 
     method: str
@@ -41,6 +42,7 @@ class Request:
     query: Mapping[str, str]
     content_type: str = ""
     body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def json(self) -> dict[str, Any]:
         """The body as a JSON object.

@@ -8,14 +8,11 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from importlib.util import find_spec
 from tempfile import TemporaryFile
@@ -24,8 +21,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pytest_release.config.system import System
 from pytest_release.errors import SandboxError
+from pytest_release.sandbox.child import Child
 from pytest_release.sandbox.data_faults import damage
 from pytest_release.sandbox.faults import switches
+from pytest_release.sandbox.room import Part, Running
+from pytest_release.sandbox.rooms import parts
 
 if TYPE_CHECKING:
     from pytest_release.sandbox.stores import Stores
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 WORKER = "pytest_release.sandbox.worker"
 START_LIMIT = 15.0  # seconds until every worker must have answered
-STOP_LIMIT = 3.0  # seconds a worker has to leave before it is killed
-LAST_LINES = 15  # of a dead worker's standard error
 KNOCK = b"GET /api/v1/health/live HTTP/1.1\r\nhost: sandbox\r\nconnection: close\r\n\r\n"
 
 
@@ -47,6 +45,7 @@ class Sandbox:
         stream_seconds: From a stream's first event to its last.
         port: 0 for a free one.
         stores: The system whose files are deployed in a PostgreSQL; None for no stores.
+        gates: What is going to run: the parts that these gates need are started; None for all.
 
     Raises:
         SandboxError: A fault is unknown, or there would be no worker.
@@ -59,6 +58,7 @@ class Sandbox:
         stream_seconds: float = 0.3,
         port: int = 0,
         stores: System | None = None,
+        gates: Collection[str] | None = (),
     ) -> None:
         if workers < 1:
             raise SandboxError(f"the sandbox needs at least 1 worker, got {workers}")
@@ -69,11 +69,14 @@ class Sandbox:
             "faults": list(faults),
             "stream_seconds": stream_seconds,
             "dsn": None,
+            "parts": {},
         }
         self._system = stores
         self._stores: Stores | None = None
         self._port = port
-        self._workers: list[_Worker] = []
+        self._workers: list[Child] = []
+        self._parts = [part for part in parts() if gates is None or part.gates & set(gates)]
+        self._running: dict[str, Running] = {}
 
     @property
     def base_url(self) -> str:
@@ -93,11 +96,19 @@ class Sandbox:
 
     @property
     def services(self) -> Mapping[str, Mapping[str, Any]]:
-        """The stores as an environment names them; none when there are none."""
-        return self._stores.services if self._stores else {}
+        """Stores and parts as an environment names them; none when there are none."""
+        found = dict(self._stores.services) if self._stores else {}
+        for part in self._running.values():
+            found.update(part.services)
+        return found
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Values in `services` that no report may show."""
+        return frozenset().union(*(part.secrets for part in self._running.values()))
 
     def start(self) -> Self:
-        """Start the stores, then the workers, and wait until each has answered.
+        """Start stores and parts, then the workers, and wait until each has answered.
 
         Raises:
             SandboxError: uvicorn is missing, the port is taken, or a worker died or kept silent.
@@ -108,10 +119,7 @@ class Sandbox:
                 "pip install 'pytest-release[sandbox]'"
             )
         try:
-            if self._system is not None:
-                self._stores = _open_stores(self._system)
-                self._options["dsn"] = self._stores.dsn
-                damage(self._stores, self._faults)
+            self._furnish()
             self._spawn()
             self._await_answers()
         except BaseException:
@@ -120,12 +128,14 @@ class Sandbox:
         return self
 
     def stop(self) -> None:
-        """End every worker and the stores; does nothing when none is running."""
+        """End every worker, part and store; does nothing when none is running."""
         workers, self._workers = self._workers, []
         for worker in workers:
             worker.let_go()
         for worker in workers:
             worker.join()
+        while self._running:
+            self._running.popitem()[1].stop()
         stores, self._stores = self._stores, None
         if stores is not None:
             stores.stop()
@@ -151,13 +161,38 @@ class Sandbox:
     ) -> None:
         self.stop()
 
+    def _furnish(self) -> None:
+        """Stores and parts, at the same time where a part does not need the stores."""
+        with ThreadPoolExecutor(max(len(self._parts), 1)) as pool:
+            early = {
+                part.name: pool.submit(self._begin, part) for part in self._parts if not part.stores
+            }
+            try:
+                if self._system is not None:
+                    self._stores = _open_stores(self._system)
+                    self._options["dsn"] = self._stores.dsn
+                    damage(self._stores, self._faults)
+            finally:  # what has started must be known, so that it can be stopped
+                self._running |= {name: f.result() for name, f in early.items() if _good(f)}
+        for future in early.values():
+            future.result()
+        for part in self._parts:
+            if part.stores:
+                self._running[part.name] = self._begin(part)
+        self._options["parts"] = {n: dict(part.told) for n, part in self._running.items()}
+
+    def _begin(self, part: Part) -> Running:
+        return part.start(frozenset(self._faults), self._stores if part.stores else None)
+
     def _spawn(self) -> None:
         with ExitStack() as ours:  # the workers inherit their own copies
             state = ours.enter_context(TemporaryFile())
             for listener in _listeners(self._port, self._count):
                 ours.enter_context(listener)
                 self._port = listener.getsockname()[1]
-                self._workers.append(_Worker(listener.fileno(), state.fileno(), self._options))
+                shared = {"listener": listener.fileno(), "state": state.fileno()}
+                asked = {**self._options, **shared}
+                self._workers.append(Child(WORKER, asked, tuple(shared.values())))
 
     def _await_answers(self) -> None:
         deadline = time.monotonic() + START_LIMIT
@@ -180,6 +215,10 @@ class Sandbox:
                 )
 
 
+def _good(future: Future[Running]) -> bool:
+    return future.exception() is None
+
+
 def _open_stores(system: System) -> Stores:
     try:
         from pytest_release.sandbox.stores import Stores  # noqa: PLC0415 - an extra
@@ -189,45 +228,6 @@ def _open_stores(system: System) -> Stores:
             "pip install 'pytest-release[sandbox]'"
         ) from None
     return Stores(system)
-
-
-class _Worker:
-    """One process that serves a listener until its standard input ends."""
-
-    def __init__(self, listener: int, state: int, options: Mapping[str, Any]) -> None:
-        self._log = TemporaryFile()  # noqa: SIM115 - closed in join()
-        asked = json.dumps({**options, "listener": listener, "state": state})
-        self._process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
-            [sys.executable, "-P", "-m", WORKER, asked],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=self._log,
-            pass_fds=(listener, state),
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            start_new_session=True,  # Ctrl-C is the controller's to handle
-        )
-        self.pid = self._process.pid
-
-    @property
-    def exit_status(self) -> int | None:
-        return self._process.poll()
-
-    def last_words(self) -> str:
-        self._log.seek(0)
-        lines = self._log.read().decode(errors="replace").splitlines()
-        return "\n".join(lines[-LAST_LINES:])
-
-    def let_go(self) -> None:
-        if self._process.stdin:
-            self._process.stdin.close()
-
-    def join(self) -> None:
-        try:
-            self._process.wait(STOP_LIMIT)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._log.close()
 
 
 def _listeners(port: int, count: int) -> Iterator[socket.socket]:

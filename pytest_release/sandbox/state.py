@@ -2,7 +2,7 @@
 
 The file is unlinked before the first worker starts, so nothing is left behind whatever dies. It is
 locked per process (`fcntl.lockf`): the workers inherit one open file, on which `flock` would not
-exclude them from one another.
+exclude them from one another. A lock of the process does the same for its threads.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,19 +25,21 @@ class SharedState:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._threads = threading.Lock()
 
     @contextmanager
     def edit(self) -> Iterator[dict[str, Any]]:
         """The object, locked until the block ends, then written back."""
-        fcntl.lockf(self._descriptor, fcntl.LOCK_EX)
-        try:
-            size = os.fstat(self._descriptor).st_size
-            value = json.loads(os.pread(self._descriptor, size, 0) or b"{}")
-            yield value
-            os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, json.dumps(value).encode(), 0)
-        finally:
-            fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
+        with self._threads:
+            fcntl.lockf(self._descriptor, fcntl.LOCK_EX)
+            try:
+                size = os.fstat(self._descriptor).st_size
+                value = json.loads(os.pread(self._descriptor, size, 0) or b"{}")
+                yield value
+                os.ftruncate(self._descriptor, 0)
+                os.pwrite(self._descriptor, json.dumps(value).encode(), 0)
+            finally:
+                fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
 
     def count(self, key: str) -> int:
         """How often any worker has asked for this key, this time included."""

@@ -1,7 +1,6 @@
 """One worker process of the sandbox: uvicorn on a socket it inherited, until its parent is gone.
 
-The parent holds the other end of standard input and never writes to it: the end of that pipe is
-the end of the parent, however it came, and the worker goes at once. It owns nothing to clean up.
+It owns nothing to clean up.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import json
 import os
 import socket
 import sys
-import threading
 from asyncio import Transport
 
 from uvicorn import Config, Server
@@ -18,7 +16,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pytest_release.sandbox.app import App
 from pytest_release.sandbox.asgi import CONNECTION, Message, Receive, Send
-from pytest_release.sandbox.endpoints import Setting
+from pytest_release.sandbox.child import leave_with_parent
+from pytest_release.sandbox.endpoint import Setting
 from pytest_release.sandbox.faults import switches
 from pytest_release.sandbox.state import SharedState
 
@@ -45,12 +44,19 @@ def main(options: str) -> None:
     """Serve until the parent is gone.
 
     Args:
-        options: JSON object: listener, state (descriptors), faults, stream_seconds, dsn.
+        options: JSON object: listener, state (descriptors), faults, stream_seconds, dsn,
+            parts.
     """
     asked = json.loads(options)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    leave_with_parent()
     app = App(
-        Setting(SharedState(asked["state"]), asked["stream_seconds"], asked["dsn"]),
+        Setting(
+            SharedState(asked["state"]),
+            asked["stream_seconds"],
+            asked["dsn"],
+            frozenset(asked["faults"]),
+            asked["parts"],
+        ),
         switches(asked["faults"]),
         worker=str(os.getpid()),
     )
@@ -65,11 +71,6 @@ def main(options: str) -> None:
         timeout_keep_alive=KEEP_ALIVE,
     )
     Server(config).run(sockets=[socket.socket(fileno=asked["listener"])])
-
-
-def _leave_with_parent() -> None:
-    sys.stdin.buffer.read()
-    os._exit(0)
 
 
 if __name__ == "__main__":

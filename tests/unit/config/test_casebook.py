@@ -13,8 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_release.config.casebook import Casebook, declarative_gates, load_casebook, slug
-from pytest_release.config.cases import HttpCase, Multipart, Request
+from pytest_release.config import casebook
+from pytest_release.config.casebook import (
+    Casebook,
+    about,
+    declarative_gates,
+    load_casebook,
+    slug,
+)
+from pytest_release.config.cases import CheckCase, HttpCase, Multipart, Request
 from pytest_release.errors import ConfigError
 from pytest_release.gates import catalogue
 from pytest_release.redaction import Secret
@@ -464,3 +471,27 @@ def test_no_secret_is_seen(load: Load, secret: str) -> None:
     )
     assert book.cases[0].expect == {"text": secret}
     assert book.secrets == {secret}
+
+
+@pytest.mark.parametrize("gate", declarative_gates())
+def test_a_schema_says_what_its_cases_are_about(gate: str) -> None:
+    """Nothing is guessed from the keys of a case."""
+    assert about(gate) in {"requests", "deployments", "environment"}
+
+
+def test_a_check_of_the_environment(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check and options come through, options merge over the defaults, variables are secrets."""
+    monkeypatch.setattr(casebook, "declarative_gates", lambda: ["probe"])
+    monkeypatch.setattr(casebook, "about", lambda _gate: "environment")
+    monkeypatch.setattr(casebook, "validate", lambda *_: None)
+    text = """\
+gate: probe
+defaults: {options: {amount: "4.10", key: "${KEY}"}}
+cases:
+  - {name: one, check: create, options: {amount: "0.50"}, expect: {a: 1}}
+"""
+    (case,) = load(text, KEY="k-e-y").cases
+
+    assert isinstance(case, CheckCase)
+    assert (case.id, case.check, case.expect) == ("probe/one", "create", {"a": 1})
+    assert case.options == {"amount": "0.50", "key": Secret("k-e-y")}

@@ -335,3 +335,30 @@ services: {{postgres: {{dsn: "postgres://me:${{SECRET}}@db/x"}}, redis: {{url: "
     )
     redacted = environment.redactor(f"a {secret} b {environment.base_url}")
     assert not any(form in shown + redacted for form in (secret, quote(secret, safe="")))
+
+
+def test_a_gate_of_its_own_kind_has_options(load: Load) -> None:
+    """What only that gate knows is kept apart from what every gate has; variables are secrets."""
+    text = WITH_URL.replace(
+        "{basic: {}}", "{payment: {required: true, mode: test, max_amounts: {USD: '${CAP}'}}}"
+    )
+    policy = load(text, CAP="5.00").gates["payment"]
+
+    assert policy.required is True
+    assert policy.options == {"mode": "test", "max_amounts": {"USD": Secret("5.00")}}
+
+
+@pytest.mark.parametrize(
+    ("policy", "message"),
+    [
+        ("{mode: live}", 'gates.payment.mode: expected one of test, got "live"'),
+        ("{required: true}", "the key 'mode' is missing"),
+        ("{mode: test, max_amount: 5}", "unknown key 'max_amount', did you mean 'max_amounts'"),
+        ("{mode: test, max_amounts: {USD: 5.0}}", "USD: expected a string, got 5.0"),
+    ],
+)
+def test_options_of_a_gate_are_checked(load: Load, policy: str, message: str) -> None:
+    """Against the gate's own schema."""
+    text = WITH_URL.replace("{basic: {}}", f"{{payment: {policy}}}")
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load(text)

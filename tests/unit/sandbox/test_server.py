@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import socket
+from typing import ClassVar
 
 import pytest
 
 from pytest_release.errors import SandboxError
-from pytest_release.sandbox import server
+from pytest_release.sandbox import child, server
+from pytest_release.sandbox.room import Part, Running
 from pytest_release.sandbox.server import Sandbox
+from pytest_release.sandbox.stores import Stores
 
 
 def test_arguments_are_checked_before_anything_starts() -> None:
@@ -62,8 +65,58 @@ def test_a_worker_that_keeps_silent_is_given_up(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_worker_that_does_not_leave_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     """stop() returns with no worker left even if one ignores the end of its pipe."""
-    monkeypatch.setattr(server, "STOP_LIMIT", 0.0)
     sandbox = Sandbox(workers=1).start()
+    monkeypatch.setattr(child, "STOP_LIMIT", 0.0)
     sandbox.stop()
 
     assert sandbox.pids == ()
+
+
+class Clock:
+    """A part that notes when it stops."""
+
+    services: ClassVar = {"clock": {"url": "http://127.0.0.1:9"}}
+    secrets = frozenset({"tick-tock"})
+    told: ClassVar = {"zone": "UTC"}
+
+    def __init__(self, noted: list[str]) -> None:
+        self.noted = noted
+
+    def stop(self) -> None:
+        """Note it."""
+        self.noted.append("stopped")
+
+
+@pytest.fixture
+def noted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What happens to two parts: a clock for the gate ``time``, and bells that do not start."""
+    noted: list[str] = []
+
+    def clock(faults: frozenset[str], stores: Stores | None) -> Running:
+        noted.append(f"started with {sorted(faults)} and {stores}")
+        return Clock(noted)
+
+    def bells(_faults: frozenset[str], _stores: Stores | None) -> Running:
+        raise SandboxError("the bells do not ring")
+
+    parts = (Part("clock", frozenset({"time"}), clock), Part("bells", frozenset({"bells"}), bells))
+    monkeypatch.setattr(server, "parts", lambda: parts)
+    return noted
+
+
+def test_a_part_is_started_for_its_gates_only(noted: list[str]) -> None:
+    """It learns the faults, its services join the sandbox's, and it stops with it."""
+    with Sandbox(1, ["basic.slow"], gates={"time", "basic"}) as sandbox:
+        assert (dict(sandbox.services), sandbox.secrets) == (Clock.services, Clock.secrets)
+    with Sandbox(1, gates={"basic"}) as sandbox:
+        assert (dict(sandbox.services), sandbox.secrets) == ({}, frozenset())
+
+    assert noted == ["started with ['basic.slow'] and None", "stopped"]
+
+
+def test_a_part_that_does_not_start_takes_the_others_along(noted: list[str]) -> None:
+    """What had started is stopped; the reason is the part's own."""
+    with pytest.raises(SandboxError, match=r"^the bells do not ring$"):
+        Sandbox(1, gates=None).start()
+
+    assert noted == ["started with [] and None", "stopped"]
