@@ -14,10 +14,12 @@ from pytest_release.workspace.forms import (
     Answer,
     Flaw,
     Form,
+    Record,
     Report,
     Response,
     States,
     TestReport,
+    read_record,
     read_report,
     read_response,
     read_test_report,
@@ -38,6 +40,7 @@ class Shelf:
     reports: dict[str, Report] = field(default_factory=dict)
     responses: dict[str, Response] = field(default_factory=dict)
     test_reports: dict[str, TestReport] = field(default_factory=dict)
+    records: dict[str, Record] = field(default_factory=dict)
     unfit: list[tuple[str, Flaw]] = field(default_factory=list)
 
     def responses_to(self, report: str) -> list[Response]:
@@ -54,7 +57,7 @@ class Shelf:
 
     def answers_to(self, report: str) -> dict[str, tuple[str, Answer]]:
         """By number the last that was said of each item, and in which response."""
-        said = {}
+        said: dict[str, tuple[str, Answer]] = {}
         for response in self.responses_to(report):
             said |= {a.number: (str(response.name), a) for a in response.answers}
         return said
@@ -92,6 +95,8 @@ def _shelve(shelf: Shelf, paper: Paper, teams: tuple[str, ...], today: date) -> 
         shelf.responses[paper.name] = read_response(name, paper.text, today)
     elif name.kind is Kind.TEST_REPORT:
         shelf.test_reports[paper.name] = read_test_report(name, paper.text, today)
+    else:
+        shelf.records[paper.name] = read_record(name, paper.text, today)
 
 
 def flawed(forms: Mapping[str, Form]) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""What teams hand over is complete: reports answered, commits real, versions bumped, tests green."""
+"""What teams hand over is complete: reports answered, commits real, versions bumped, all green."""
 
 from __future__ import annotations
 
@@ -219,12 +219,17 @@ def _test_reports(desk: Desk) -> Iterator[Finding]:
     yield from test_reports(desk.shelf, desk.repository, desk.case.expect)
 
 
+def _records(desk: Desk) -> Iterator[Finding]:
+    yield from flawed(desk.shelf.records)
+
+
 CHECKS: Mapping[str, Callable[[Desk], Iterator[Finding]]] = {
     "reports": _reports,
     "responses": _responses,
     "items": _items,
     "open_items": _open_items,
     "test_reports": _test_reports,
+    "records": _records,
     "release_info": _release_info,
     "versions": _versions,
     "repository": _repository,

@@ -21,6 +21,22 @@ CHANGED_COLUMNS = ("檔案", "說明")
 RESULTS = "測試結果"
 RESULT_COLUMNS = ("Gate", "結果", "案例", "說明")
 RELEASE, GIT, BUNDLE, VERDICT = "Release", "Git", "Bundle", "Verdict"
+TIME, WHO, TEAM, VERSION, STATUS = "Time", "Who", "Team", "Version", "Status"
+RECORD_FIELDS = (VERSION, TIME, WHO, TEAM, STATUS, BUNDLE)
+STATUSES = ("success", "partial", "failed")
+CHECKS, CHECK_COLUMNS = "Checks", ("Check", "Result", "Why")
+ADDED, IMPROVED, CORRECTED, CONFIGURATION = "Added", "Improved", "Fixed", "Configuration"
+PROBLEMS, MEASURES, FOLLOW_UP = "Problems", "Measures", "Follow-up"
+RECORD_SECTIONS = (
+    ADDED,
+    IMPROVED,
+    CORRECTED,
+    CONFIGURATION,
+    CHECKS,
+    PROBLEMS,
+    MEASURES,
+    FOLLOW_UP,
+)
 VERDICTS = ("PASSED", "WARNED", "FAILED", "INCOMPLETE", "NOT_RUN")
 GREEN = ("PASSED", "WARNED")
 NOTHING = frozenset({"", "-", "–", "—", "無", "none", "n/a"})  # noqa: RUF001 - people write it
@@ -162,9 +178,7 @@ def read_test_report(name: Name, text: str, today: date) -> TestReport:
     document = read(text)
     found = [*_dated(name, document, today), *_sections(document, (RESULTS,))]
     values = {key: document.fields.get(key, (0, ""))[1] for key in (RELEASE, GIT, BUNDLE, VERDICT)}
-    for key, value in values.items():
-        if not value:
-            found.append(Flaw("missing-field", 0, f"has no **{key}**", f"**{key}**: ..."))
+    found += _missing(document, tuple(values))
     if values[BUNDLE] and not re.fullmatch("[0-9a-f]{64}", values[BUNDLE]):
         line = document.fields[BUNDLE][0]
         message = f"**{BUNDLE}** is no SHA-256 of an attestation"
@@ -190,7 +204,7 @@ def _dated(name: Name, document: Document, today: date, *, needed: bool = True) 
     if not document.title:
         yield Flaw("no-title", 0, "has no title", "# TITLE")
     if name.day > today:
-        message = f"is of {name.day}, and today is {today}"
+        message = f"is of {name.day}, which is to come"
         yield Flaw("future-date", 0, message, f"at most {today}", str(name.day))
     line, day = document.fields.get(DATE, (0, ""))
     if not day and needed:
@@ -198,6 +212,12 @@ def _dated(name: Name, document: Document, today: date, *, needed: bool = True) 
     elif day and day != str(name.day):
         message = f"says **{DATE}**: {day}, its name says {name.day}"
         yield Flaw("other-date", line, message, str(name.day), day)
+
+
+def _missing(document: Document, keys: Sequence[str]) -> Iterator[Flaw]:
+    for key in keys:
+        if not document.fields.get(key, (0, ""))[1]:
+            yield Flaw("missing-field", 0, f"has no **{key}**", f"**{key}**: ...")
 
 
 def _teams(document: Document, teams: Sequence[str]) -> Iterator[Flaw]:
@@ -286,3 +306,28 @@ def _numbers(numbered: Iterator[tuple[str, int]]) -> Iterator[Flaw]:
             message = f"item {number} stands twice, first in line {first[number]}"
             yield Flaw("item-twice", line, message, "one", "two")
         first.setdefault(number, line)
+
+
+@dataclass(frozen=True)
+class Record(Form):
+    """What was done at a release, by whom, and how it went."""
+
+    status: str = ""
+
+
+def read_record(name: Name, text: str, today: date) -> Record:
+    """A record, whatever of it is in form."""
+    document = read(text)
+    found = [*_dated(name, document, today, needed=False), *_sections(document, RECORD_SECTIONS)]
+    found += _missing(document, RECORD_FIELDS)
+    line, status = document.fields.get(STATUS, (0, ""))
+    if status and status not in STATUSES:
+        message = f"has the status {status!r}"
+        found.append(Flaw("bad-field", line, message, " ".join(STATUSES), status))
+    table = _table(document, CHECKS, CHECK_COLUMNS, found)
+    for row in table.rows if table else ():
+        result = plain(row.cells[1]).replace(" ", "_")
+        if result not in VERDICTS:
+            message = f"the result of {plain(row.cells[0])} is {result!r}, which is no verdict"
+            found.append(Flaw("bad-cell", row.line, message, " ".join(VERDICTS), result))
+    return Record(name, document, tuple(found), status)

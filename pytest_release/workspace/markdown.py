@@ -16,8 +16,12 @@ from markdown_it.common.utils import unescapeAll
 from markdown_it.token import Token
 
 _BLOCKS = ("heading", "table", "fence", "code", "list", "blockquote", "hr", "html_block")
-_FIELD = re.compile(r"\*\*(?P<name>[^*:：]{1,40}?)\s*(?:\*\*\s*[:：]|[:：]\s*\*\*)(?P<value>.*)")
-_WRAPPED = re.compile(r"(\*\*|__|\*|_|`)(?P<text>[^*_`\\]+)\1")
+_COLON = r"[:\uff1a]"  # the full-width one, too
+_FIELD = re.compile(
+    rf"\*\*(?P<name>[^*:\uff1a]{{1,40}}?)\s*(?:\*\*\s*{_COLON}|{_COLON}\s*\*\*)(?P<value>.*)"
+)
+_WRAPPED = re.compile(r"(\*\*|__|\*|_)(?P<text>[^*_\\]+)\1")
+_CODE = re.compile(r"`(?P<text>[^`]+)`")
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: the columns' names, and its rows; each row has as many cells as there are columns."""
+    """A table: its columns' names, and its rows; each has as many cells as there are columns."""
 
     line: int
     columns: tuple[str, ...]
@@ -107,7 +111,8 @@ def plain(written: str) -> str:
     text = written.strip()
     while match := _WRAPPED.fullmatch(text):
         text = match["text"].strip()
-    return unescapeAll(text)
+    code = _CODE.fullmatch(text)
+    return code["text"].strip() if code else unescapeAll(text)
 
 
 def same(title: str) -> str:
@@ -133,17 +138,8 @@ class _Builder:
         if token.map:
             self._line = token.map[0] + 1
         match token.type:
-            case "heading_open":
-                self._heading = token.tag
-            case "heading_close":
-                self._heading = ""
-            case "ordered_list_open" | "bullet_list_open":
-                self._lists.append(token.type)
-            case "ordered_list_close" | "bullet_list_close":
-                self._lists.pop()
-            case "list_item_open":
-                numbered = self._lists == ["ordered_list_open"]
-                self._item = (token.info, self._line) if numbered else None
+            case "heading_open" | "heading_close":
+                self._heading = token.tag if token.nesting > 0 else ""
             case "tr_open":
                 self._cells = []
             case "tr_close":
@@ -153,6 +149,19 @@ class _Builder:
                 self._sections[-1].tables.append((self._line, []))
             case "inline" | "fence" | "code_block" | "html_block":
                 self._content(token.content)
+            case _:
+                self._listed(token)
+
+    def _listed(self, token: Token) -> None:
+        """Where in lists it is; an item of a numbered list that is in no other may be one."""
+        match token.type:
+            case "ordered_list_open" | "bullet_list_open":
+                self._lists.append(token.type)
+            case "ordered_list_close" | "bullet_list_close":
+                self._lists.pop()
+            case "list_item_open":
+                numbered = self._lists == ["ordered_list_open"]
+                self._item = (token.info, self._line) if numbered else None
 
     def _content(self, content: str) -> None:
         if self._cells is not None:

@@ -53,14 +53,12 @@ def read_release_info(text: str, today: date) -> ReleaseInfo:
         message = f"is titled {document.title!r}"
         found.append(Flaw("bad-title", 1, message, expected, document.title))
     elif not _past(day, today):
-        message = f"is of {day!r}, and today is {today}"
+        message = f"is of {day!r}, which is no day until {today}"
         found.append(Flaw("future-date", 1, message, f"at most {today}", day))
     for title in (CHANGES, FILES, VERIFICATION):
         section = document.section(title)
         if section is None:
-            found.append(
-                Flaw("missing-heading", 0, f"has no heading ## {title}", f"## {title}")
-            )
+            found.append(Flaw("missing-heading", 0, f"has no heading ## {title}", f"## {title}"))
         elif section.empty:
             message = f"has nothing under ## {title}"
             found.append(Flaw("empty-section", section.line, message, "a text"))
@@ -114,7 +112,7 @@ def _verified(said: Mapping[str, str], line: int) -> Iterator[Flaw]:
 
 def read_release_text(text: str) -> tuple[dict[str, str], tuple[Flaw, ...]]:
     """The keys of RELEASE_INFO.txt, and what of it is not in form."""
-    said = {}
+    said: dict[str, str] = {}
     for line in text.splitlines():
         name, colon, value = line.partition(":")
         if colon:
