@@ -77,7 +77,10 @@ def _add_response(actions: Commands, info: argparse.ArgumentParser) -> None:
 
 
 def _day(text: str) -> date:
-    return date.fromisoformat(text)  # argparse says what is wrong with it
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day like 2026-01-30") from None
 
 
 def _today() -> date:

@@ -78,6 +78,9 @@ def _report(file: Path, today: date) -> tuple[Name, dict[str, Item]]:
     if paper.problem:
         raise UsageError(f"{file} {paper.problem}")
     report = read_report(name, paper.text, (), today)
+    for flaw in report.flaws:
+        if flaw.code == "item-twice":
+            raise UsageError(f"{file.name}:{flaw.line}: {flaw.message}; number them anew")
     items = report.items or (Item(WHOLE, report.document.title or name.topic, 1),)
     return name, {item.number: item for item in items}
 

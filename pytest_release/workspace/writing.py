@@ -203,7 +203,8 @@ def publish(file: Path, text: str) -> None:
         BundleError: Another file of that name is there, or it cannot be written.
     """
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.parent.is_dir():
+            file.parent.mkdir(parents=True)
         write_new(file, text.encode())
     except FileExistsError:
         if _same(file, text):

@@ -190,14 +190,15 @@ def test_env_check_reads_the_environment_and_its_cases(command: Ran, tmp_path: P
 SHIPPED_CASES = {
     "hifate": {"basic": 8, "stream": 13},
     "momentry": {"package": 10, "row_count": 8, "tkg": 7, "identity": 8},
+    "momentry's workspace": {"delivery": 9},
 }
 
 
 @pytest.mark.parametrize(
     ("name", "systems"),
     [
-        ("demo", ["hifate", "momentry"]),
-        ("momentry", ["momentry"]),
+        ("demo", ["hifate", "momentry", "momentry's workspace"]),
+        ("momentry", ["momentry", "momentry's workspace"]),
         ("node2", ["hifate"]),
         ("playground", ["momentry"]),
         ("production", ["hifate"]),
