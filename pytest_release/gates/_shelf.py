@@ -52,8 +52,9 @@ class Shelf:
         """The report that a response refers to rightly: of its own topic, and not of later."""
         ref = referred(response)
         report = self.reports.get(ref)
-        fits = report is not None and report.name.topic == response.name.topic
-        return ref if fits and report.name.day <= response.name.day else None  # type: ignore[union-attr]
+        if report is None or report.name.topic != response.name.topic:
+            return None
+        return ref if report.name.day <= response.name.day else None
 
     def answers_to(self, report: str) -> dict[str, tuple[str, Answer]]:
         """By number the last that was said of each item, and in which response."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
 
 from pytest_release.errors import TargetError, UsageError
 from pytest_release.handover.verified import Verified
+from pytest_release.reporting import figures
+from pytest_release.sampling import Decision
 from pytest_release.targets.git import Repository
-from pytest_release.verdict import Verdict
+from pytest_release.verdict import ThresholdVerdict, Verdict
 from pytest_release.workspace import writing
 from pytest_release.workspace.forms import STATUSES, Flaw, read_record, read_test_report
 from pytest_release.workspace.naming import Kind, Name, read_name, read_version
@@ -27,7 +29,7 @@ AREAS = {
         *("basic", "stream", "contract", "payment", "hot_reload"),
         *("package", "row_count", "tkg", "identity", "delivery"),
     ),
-    "performance": ("basic", "stream"),
+    "performance": ("basic", "stream", "hot_reload"),  # by their thresholds
     "security": ("isolation", "security"),
     "monitoring": ("monitoring",),
 }
@@ -140,13 +142,22 @@ def checks(verified: Verified) -> list[tuple[str, str, str]]:
 
 def _area(verified: Verified, area: str, names: Sequence[str]) -> tuple[str, str]:
     gates = [gate for gate in verified.run.gates if gate.gate in names]
-    if area == "performance":  # of these gates what their thresholds say
-        gates = [gate for gate in gates if gate.thresholds]
-    ran: Mapping[str, Verdict] = {gate.gate: gate.verdict for gate in gates}
-    if not ran:
+    found = [(gate.verdict, f"{gate.gate} {gate.verdict}") for gate in gates]
+    if area == "performance":
+        found = [_kept(limit) for gate in gates for limit in gate.thresholds]
+    if not found:
         return "NOT RUN", "no gate of the environment looks at it"
-    worst = max(ran.values(), key=lambda verdict: verdict.badness)
-    return worst.replace("_", " "), ", ".join(f"{name} {verdict}" for name, verdict in ran.items())
+    worst, _ = max(found, key=lambda one: one[0].badness)
+    return worst.replace("_", " "), ", ".join(why for _, why in found)
+
+
+def _kept(threshold: ThresholdVerdict) -> tuple[Verdict, str]:
+    """What a limit came to: what was never measured is not kept."""
+    if threshold.decision is None:
+        verdict = Verdict.NOT_RUN
+    else:
+        verdict = Verdict.PASSED if threshold.decision is Decision.KEPT else Verdict.FAILED
+    return verdict, figures.threshold(threshold)
 
 
 def named(day: date, topic: str, kind: Kind) -> Name:

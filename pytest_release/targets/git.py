@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -68,7 +69,7 @@ class Repository:
 
     def changes(self) -> list[str]:
         """Files that are changed or new and not committed."""
-        told = self._ask("status", "--porcelain=v1", "-z", "--untracked-files=normal")
+        told = self._ask("status", "--porcelain=v1", "-z", "--no-renames")
         return [entry[3:].decode(errors="replace") for entry in told.split(b"\0") if entry[2:3]]
 
     def unpushed(self) -> int | None:
@@ -139,7 +140,12 @@ class Repository:
             given.seek(0)
             try:
                 process = subprocess.Popen(  # noqa: S603 - a list of our own words and hex ids
-                    command, stdin=given, stdout=subprocess.PIPE, stderr=errors, env=_environment()
+                    command,
+                    stdin=given,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    env=_environment(),
+                    start_new_session=True,  # so that it is stopped with all that it started
                 )
             except OSError as error:
                 raise TargetError(f"git cannot be started: {error.strerror}") from None
@@ -151,7 +157,7 @@ class Repository:
 
 def _bounded(process: subprocess.Popen[bytes], what: str) -> bytes:
     assert process.stdout is not None
-    late = Timer(TIMEOUT_S, process.kill)
+    late = Timer(TIMEOUT_S, _stop, [process])
     late.start()
     try:
         told = process.stdout.read(LARGEST + 1)
@@ -162,10 +168,16 @@ def _bounded(process: subprocess.Popen[bytes], what: str) -> bytes:
             raise TargetError(f"{what} did not answer within {TIMEOUT_S:g} s")
     finally:
         late.cancel()
-        process.kill()
+        _stop(process)
         process.stdout.close()
         process.wait()
     return told
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Nothing where it has ended: its id may be another's by then."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _environment() -> dict[str, str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from pytest_release.workspace.markdown import Document, Item, Section, Table, plain, read, same
+from pytest_release.workspace.markdown import Document, Item, Table, plain, read, same
 from pytest_release.workspace.naming import Name
 
 DATE, FROM, TO, REF = "Date", "From", "To", "Ref"
@@ -248,26 +248,25 @@ def _sections(document: Document, titles: Sequence[str]) -> Iterator[Flaw]:
 def _table(
     document: Document, title: str, columns: Sequence[str], found: list[Flaw]
 ) -> Table | None:
-    """The table of a section whose columns are these, in order."""
+    """The rows of all tables under a title, each of which has these columns in order."""
     section = document.section(title)
     if section is None or section.empty:
         return None  # said already
     wanted = tuple(map(same, columns))
-    for table in section.tables:
-        if table.columns == wanted:
-            if not table.rows:
-                message = f"the table under ## {title} has no row"
-                found.append(Flaw("empty-section", table.line, message, "a row"))
-            return table
-    found.append(_no_table(section, title, wanted))
-    return None
-
-
-def _no_table(section: Section, title: str, wanted: Sequence[str]) -> Flaw:
     if not section.tables:
         message = f"there is no table under ## {title}"
-        return Flaw("missing-table", section.line, message, " | ".join(wanted))
-    table = section.tables[0]
+        found.append(Flaw("missing-table", section.line, message, " | ".join(wanted)))
+        return None
+    found += [_other(t, title, wanted) for t in section.tables if t.columns != wanted]
+    rows = [row for table in section.tables if table.columns == wanted for row in table.rows]
+    line = section.tables[0].line
+    if not rows and all(table.columns == wanted for table in section.tables):
+        message = f"the table under ## {title} has no row"
+        found.append(Flaw("empty-section", line, message, "a row"))
+    return Table(line, wanted, tuple(rows))
+
+
+def _other(table: Table, title: str, wanted: Sequence[str]) -> Flaw:
     lost = [column for column in wanted if column not in table.columns]
     what = f"has no column {', '.join(lost)}" if lost else "has other columns"
     message = f"the table under ## {title} {what}"

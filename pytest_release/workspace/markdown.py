@@ -2,6 +2,7 @@
 
 Blocks are read by markdown-it-py, as GitHub's Markdown defines them; of what stands within a line
 only escapes, entities and emphasis around the whole are taken away, since nothing here is rendered.
+What is quoted, in code or in HTML, comments among it, is no part of a form.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from markdown_it import MarkdownIt
 from markdown_it.common.utils import unescapeAll
 from markdown_it.token import Token
 
-_BLOCKS = ("heading", "table", "fence", "code", "list", "blockquote", "hr", "html_block")
+_BLOCKS = ("heading", "table", "fence", "code", "list", "hr", "html_block")
 _COLON = r"[:\uff1a]"  # the full-width one, too
 _FIELD = re.compile(
     rf"\*\*(?P<name>[^*:\uff1a]{{1,40}}?)\s*(?:\*\*\s*{_COLON}|{_COLON}\s*\*\*)(?P<value>.*)"
@@ -86,8 +87,17 @@ class Document:
     sections: tuple[Section, ...]
 
     def section(self, title: str) -> Section | None:
-        """The first section of that title, however it is spaced."""
-        return next((s for s in self.sections if s.title == same(title)), None)
+        """Everything under headings of that title, however it is spaced."""
+        found = [section for section in self.sections if section.title == same(title)]
+        if not found:
+            return None
+        return Section(
+            found[0].title,
+            found[0].line,
+            tuple(table for section in found for table in section.tables),
+            tuple(item for section in found for item in section.items),
+            tuple(line for section in found for line in section.lines),
+        )
 
 
 def read(text: str) -> Document:
@@ -99,7 +109,7 @@ def read(text: str) -> Document:
 
 
 def _parser() -> MarkdownIt:
-    parser = MarkdownIt("zero").enable(list(_BLOCKS))
+    parser = MarkdownIt("zero", {"html": True}).enable(list(_BLOCKS))
     return parser.disable("inline")  # a line's own marks are none of our business
 
 
@@ -139,7 +149,8 @@ class _Builder:
             self._line = token.map[0] + 1
         match token.type:
             case "heading_open" | "heading_close":
-                self._heading = token.tag if token.nesting > 0 else ""
+                within = token.tag if token.level == 0 else "h6"  # in a list it begins no section
+                self._heading = within if token.nesting > 0 else ""
             case "tr_open":
                 self._cells = []
             case "tr_close":
@@ -147,8 +158,10 @@ class _Builder:
                 self._cells = None
             case "table_open" if self._sections:
                 self._sections[-1].tables.append((self._line, []))
-            case "inline" | "fence" | "code_block" | "html_block":
+            case "inline":
                 self._content(token.content)
+            case "fence" | "code_block" if self._sections:
+                self._sections[-1].lines += token.content.splitlines()
             case _:
                 self._listed(token)
 

@@ -18,6 +18,7 @@ DEPLOY_TEST, API_TEST, GRAPH = "Deploy test", "API test", "TKG nodes/edges"
 COUNTS = ("Chunks", "Faces", "Identities")
 LINES = (DEPLOY_TEST, API_TEST, *COUNTS, GRAPH)
 TEXT_KEYS = ("Release", "Date", "Git", "Package")
+LONGEST = 1_000  # characters of a line of code that are looked at
 _TITLE = re.compile(r"Release (?P<version>v\S+) [—–-] (?P<day>\S+)")  # noqa: RUF001 - a dash is one
 _PAIR = re.compile(r"(?P<whole>[0-9]{1,15})\s*/\s*(?P<other>[0-9]{1,15})")
 _SEMVER = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})\.([0-9]{1,9})(?:-([0-9A-Za-z.-]+))?(?:\+.*)?")
@@ -139,7 +140,8 @@ def cargo_version(text: str) -> str | None:
 
 def build_versions(text: str, cargo: str) -> list[str]:
     """Every version that a build.rs gives BUILD_VERSION; Cargo's where it is taken from there."""
-    code = [line for line in text.splitlines() if not line.lstrip().startswith("//")]
+    lines = (line[:LONGEST] for line in text.splitlines())
+    code = [line for line in lines if not line.lstrip().startswith("//")]
     found = [match["version"] for line in code if (match := _BUILD.search(line))]
     found += [cargo for line in code if _BY_CARGO.search(line)]
     return list(dict.fromkeys(found))
