@@ -78,9 +78,12 @@ def _add_response(actions: Commands, info: argparse.ArgumentParser) -> None:
 
 def _day(text: str) -> date:
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no day like 2026-01-30") from None
+    if day > _today():
+        raise argparse.ArgumentTypeError(f"{text} is to come")
+    return day
 
 
 def _today() -> date:
@@ -128,12 +131,15 @@ def _release_info(options: argparse.Namespace) -> int:
 def _record(options: argparse.Namespace) -> int:
     from datetime import UTC
 
+    from pytest_release.errors import UsageError
     from pytest_release.handover.papers import record
     from pytest_release.moments import moment
     from pytest_release.workspace.writing import GoLive
 
     now = datetime.now(UTC)
     at = moment("--at", options.at, now) if options.at else now
+    if at > now:
+        raise UsageError(f"--at {at:%Y-%m-%d %H:%M} UTC is to come: a record is of what was done")
     texts = {title: getattr(options, option.replace("-", "_")) for option, title in TEXTS.items()}
     said = GoLive(options.who, options.team, options.status, texts)
     print(record(options.output, options.workspace, _proven(options), said, at))

@@ -355,3 +355,13 @@ def test_a_day_is_a_day(command: Ran, capsys: pytest.CaptureFixture[str]) -> Non
     with pytest.raises(SystemExit, match="2"):
         command("report", "--date", "2026-13-01")
     assert re.search("argument --date: '2026-13-01' is no day like", capsys.readouterr().err)
+    with pytest.raises(SystemExit, match="2"):
+        command("report", "--date", "2999-01-01")
+    assert re.search("argument --date: 2999-01-01 is to come", capsys.readouterr().err)
+
+
+def test_a_record_is_of_what_was_done(command: Ran) -> None:
+    """Not of tomorrow."""
+    _, _, err = command("record", "--who", "x", "--team", "y", "--at", "2999-01-01")
+
+    assert "--at 2999-01-01 00:00 UTC is to come: a record is of what was done" in err

@@ -178,7 +178,7 @@ def test_an_answer_comes_in_time(
     shared: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What says nothing is stopped, too."""
-    fake_git(tmp_path, monkeypatch, "exec sleep 60")
+    fake_git(tmp_path, monkeypatch, "sleep 60 & sleep 60")  # what it started holds the pipe, too
     monkeypatch.setattr(git, "TIMEOUT_S", 0.1)
     with pytest.raises(TargetError, match=r"git rev-parse in .* did not answer within 0\.1 s"):
         Repository(shared.repository)

@@ -152,6 +152,16 @@ def test_a_flaw_of_a_response(old: str, new: str, flaw: tuple[str, int, str]) ->
     assert flaw in said(response_flaws(RESPONSE.replace(old, new)))
 
 
+def test_a_second_table_is_read_too() -> None:
+    """Under the same heading, or another of its title."""
+    head = "| # | 項目 | 狀態 | Commit |\n| --- | --- | --- | --- |\n"
+    more = f"{head}| 3 | three | 處理中 | — |\n\n## 修正\n\n{head}| 4 | four | 處理中 | — |\n\n"
+    text = RESPONSE.replace("## 檔案變更", f"{more}## 檔案變更")
+    response = read_response(name("2026-01-13_faces_response.md"), text, TODAY)
+
+    assert (response.flaws, [a.number for a in response.answers]) == ((), ["1", "2", "3", "4"])
+
+
 @pytest.mark.parametrize(
     ("cell", "ids", "rest"),
     [

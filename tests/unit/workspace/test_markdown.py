@@ -83,6 +83,26 @@ def test_of_two_fields_the_first_counts_and_later_ones_are_text() -> None:
     assert document.fields == {"Date": (1, "1")}
 
 
+def test_what_is_quoted_or_in_code_or_in_html_is_no_part_of_a_form() -> None:
+    """A comment that nobody sees answers nothing."""
+    document = read(
+        "```\n**Date**: 1\n```\n\n<!--\n**From**: M4\n\n## A\n-->\n\n> ## B\n>\n> b\n\n- ## C\n\n"
+        "## D\n\n<!--\n| a |\n|---|\n-->\n"
+    )
+
+    assert document.fields == {}
+    assert [(section.title, section.empty) for section in document.sections] == [("D", True)]
+
+
+def test_headings_of_one_title_are_one_section() -> None:
+    """Nothing is hidden under the second."""
+    section = read("## A\n\n1. a\n\n## B\n\n## A\n\n2. b\n\n| c |\n|---|\n| d |\n").section("A")
+
+    assert section is not None
+    assert [item.number for item in section.items] == ["1", "2"]
+    assert len(section.tables) == 1
+
+
 def test_an_empty_section_is_empty() -> None:
     """The heading alone does not answer anything."""
     assert [section.empty for section in read("## A\n\n## B\n\nb\n").sections] == [True, False]
