@@ -35,6 +35,27 @@ def write_bytes(path: Path, data: bytes, mode: int = 0o644) -> None:
     fsync_folder(path.parent)
 
 
+def write_new(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """`write_bytes` for a file that must not be there yet: it appears whole, and replaces nothing.
+
+    Raises:
+        FileExistsError: Something of that name is there; it is unchanged.
+        OSError: The folder cannot be written.
+    """
+    descriptor, name = mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fchmod(stream.fileno(), mode)
+            os.fsync(stream.fileno())
+        path.hardlink_to(temporary)  # a rename would replace
+    finally:
+        temporary.unlink(missing_ok=True)
+    fsync_folder(path.parent)
+
+
 def fsync_folder(folder: Path) -> None:
     """Make the names in `folder` durable, so that a rename survives a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -7,9 +7,11 @@ What could steer a terminal, reorder a line or break a document is written as it
 from __future__ import annotations
 
 import html
+import re
 import unicodedata
 
 STEERING = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+!|~&-]|:(?=//)|(?<=\bwww)\.)", re.IGNORECASE)
 KEPT = frozenset("\n\t\u200d\ufe0f")  # line feed, tab, and what joins emoji
 
 
@@ -37,3 +39,8 @@ def _escape(character: str) -> str:
 def markup(text: str) -> str:
     """`visible`, as text within HTML or XML, attributes included."""
     return html.escape(visible(text), quote=True)
+
+
+def markdown(text: str) -> str:
+    """`one_line`, as text within Markdown, cells of tables included."""
+    return MARKDOWN.sub(r"\\\1", one_line(text))

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pytest_release.cli import (
     ci_summary,
     countersign,
+    delivery,
     env,
     history,
     key,
@@ -33,6 +34,7 @@ COMMANDS = (
     ci_summary,
     env,
     package,
+    delivery,
     sandbox,
     promote,
     waive,
@@ -65,8 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pytest-release",
-        description="Keys, verification, environments, packages, the sandbox, promotions and the "
-        "history. "
+        description="Keys, verification, environments, packages, documents, the sandbox, "
+        "promotions and the history. "
         "The gates themselves are run by pytest: pytest --env NAME.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

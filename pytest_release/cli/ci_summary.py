@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_release.cli._command import Commands
+from pytest_release.cli._verified import add_bundle, verified
 
 if TYPE_CHECKING:
     from pytest_release.reporting.markdown import Proof
@@ -21,16 +22,7 @@ def add(commands: Commands) -> None:
     command = commands.add_parser(
         "ci-summary", help="show a verified bundle in CI: the job's summary and its annotations"
     )
-    command.add_argument(
-        "bundle", type=Path, nargs="?", default=Path("reports/latest"), help="default: %(default)s"
-    )
-    command.add_argument(
-        "--key",
-        type=Path,
-        action="append",
-        help="public key, one of which must have signed (repeatable); without, the bundle's own "
-        "ephemeral key, which proves nothing about who ran it",
-    )
+    add_bundle(command)
     command.add_argument(
         "--format",
         choices=("github", "gitlab"),
@@ -59,29 +51,10 @@ def _ci_summary(options: argparse.Namespace) -> int:
 
 
 def _verified(bundle: Path, given: list[Path] | None) -> tuple[RunVerdict, Proof]:
-    from datetime import UTC, datetime
-
-    from pytest_release.attestation.keys import fingerprint, load_public_key
-    from pytest_release.attestation.verify import verify_bundle
-    from pytest_release.bundle import EPHEMERAL_KEY, read_run
-    from pytest_release.errors import VerificationError
-    from pytest_release.hostile import one_line
     from pytest_release.reporting.markdown import Proof
 
-    folder = bundle.resolve()  # once: the link may be pointed elsewhere meanwhile
-    own = folder / EPHEMERAL_KEY
-    if not given and not own.is_file():
-        message = f"{bundle} holds no key that it could be verified with: give one with --key"
-        raise VerificationError(message)
-    try:
-        keys = [load_public_key(path) for path in given or [own]]
-        verified = verify_bundle(folder, keys, now=datetime.now(UTC))
-        run = read_run(folder, verified)
-    except VerificationError as error:  # a file's name in it may hold a command for the CI product
-        raise VerificationError(one_line(str(error))) from None
-    signers = tuple(fingerprint(key) for key in verified.keys.values())
-    trusted = bool(given) and not verified.predicate["ephemeralKey"]
-    return run, Proof(signers, trusted, os.path.relpath(folder))
+    proven = verified(bundle, given)
+    return proven.run, Proof(proven.signers, proven.trusted, os.path.relpath(proven.folder))
 
 
 def _write_summary(run: RunVerdict, proof: Proof) -> None:

@@ -20,6 +20,7 @@ from pytest_release.gates._differences import differences
 from pytest_release.gates._row_shown import described
 from pytest_release.gates._row_source import PackageRows
 from pytest_release.gates._row_ways import Count, Ways
+from pytest_release.gates._tally import counted
 from pytest_release.packages.contents import TableContents
 from pytest_release.targets.fingerprints import Fingerprint, Selection, fingerprints, select
 
@@ -39,7 +40,16 @@ def measure(case: DataCase, policy: GatePolicy, deployments: Deployments) -> Evi
     look = _Look(case, deployments)
     findings = tuple(look.findings())
     shown = Attachment(f"rows of {case.table}", look.shown())
-    return Evidence(case.id, case.gate, case.name, findings=findings, attachments=(shown,))
+    deployed = look.deployed
+    measured = () if deployed is None else (counted(f"{case.table}_rows", deployed),)
+    return Evidence(
+        case.id,
+        case.gate,
+        case.name,
+        measurements=measured,
+        findings=findings,
+        attachments=(shown,),
+    )
 
 
 class _Look:
@@ -76,6 +86,11 @@ class _Look:
             self.counts += self.ways.sqlite()
         if self.ways.wanted("api"):
             self.counts += self.ways.api()
+
+    @property
+    def deployed(self) -> int | None:
+        """Rows in PostgreSQL, where they were counted."""
+        return self._of("postgres")
 
     def _of(self, way: str) -> int | None:
         return next((count.rows for count in self.counts if count.way == way), None)

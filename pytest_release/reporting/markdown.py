@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from pytest_release.hostile import one_line, visible
+from pytest_release.hostile import markdown as _plain
+from pytest_release.hostile import visible
 from pytest_release.reporting import figures
 from pytest_release.verdict import CaseVerdict, GateVerdict, RunVerdict, Verdict
 
-SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&-]|:(?=//)|(?<=\bwww)\.)", re.IGNORECASE)
 LEAST_ROOM = 200  # bytes for the line about what was left out
 
 
@@ -129,7 +129,3 @@ def _fenced(text: str) -> Iterator[str]:
     longest = max((len(run) for run in re.findall("`+", shown)), default=0)
     fence = "`" * max(3, longest + 1)
     yield from (fence, shown, fence)
-
-
-def _plain(text: str) -> str:
-    return SPECIAL.sub(r"\\\1", one_line(text))

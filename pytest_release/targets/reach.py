@@ -24,7 +24,7 @@ PORTS = {
     "http": 80,
     "https": 443,
 }
-FOLDERS = ("directory", "output", "backup", "packages")
+FOLDERS = ("directory", "repository", "releases", "output", "backup", "packages")
 TIMEOUT_S = 3.0
 
 

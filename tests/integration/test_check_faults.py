@@ -7,7 +7,7 @@ makes, and what its message must contain; ``options`` and ``expect`` are laid ov
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from pytest_release.config.cases import CheckCase
 from pytest_release.config.environments import load_environment
 from pytest_release.deployments import Deployments
 from pytest_release.gates._conductor import Conductor
+from pytest_release.sandbox.endpoints import ENDPOINTS
 from pytest_release.sandbox.faults import FAULTS
 from pytest_release.sandbox.rooms import parts
 from pytest_release.sandbox.server import Sandbox
@@ -31,6 +32,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "tests" / "faults"
 GATES = [gate for gate in declarative_gates() if about(gate) == "environment"]
 BOOK = load_casebook(ROOT / "fixtures", "demo", {})
+NOBODY = "http://127.0.0.1:9"  # the port of discard, where nobody answers
 CASES = {case.id: case for case in BOOK.cases if isinstance(case, CheckCase)}
 
 
@@ -57,14 +59,33 @@ FILES = sorted(file for gate in GATES for file in (FOLDER / gate).glob("*.yaml")
 RECIPES = [Recipe(**yaml.safe_load(file.read_bytes())) for file in FILES]
 
 
+Deployed = tuple[str, Mapping[str, Mapping[str, Any]], frozenset[str]]
+
+
+@contextmanager
+def deployed(faults: Collection[str], gate: str) -> Iterator[Deployed]:
+    """Address, services and secrets; a gate that asks no endpoint does without the workers."""
+    stores = any(part.stores and gate in part.gates for part in parts())
+    if stores or gate in {endpoint.group for endpoint in ENDPOINTS}:
+        system = BOOK.system if stores else None
+        with Sandbox(2, tuple(faults), stores=system, gates=[gate]) as sandbox:
+            yield sandbox.base_url, sandbox.services, sandbox.secrets
+        return
+    with ExitStack() as stopping:
+        services: dict[str, Mapping[str, Any]] = {}
+        secrets: frozenset[str] = frozenset()
+        for part in (part for part in parts() if gate in part.gates):
+            running = part.start(frozenset(faults), None)
+            stopping.callback(running.stop)
+            services, secrets = {**services, **running.services}, secrets | running.secrets
+        yield NOBODY, services, secrets
+
+
 @contextmanager
 def conductor(faults: Collection[str], gate: str) -> Iterator[Conductor]:
     """What measures the demo with these faults."""
-    stores = any(part.stores and gate in part.gates for part in parts())
-    system = BOOK.system if stores else None
-    with Sandbox(2, tuple(faults), stores=system, gates=[gate]) as sandbox:
-        demo = load_environment(ROOT / "fixtures", "demo", {})
-        demo = at_home(demo, sandbox.base_url, sandbox.services, sandbox.secrets)
+    with deployed(faults, gate) as there:
+        demo = at_home(load_environment(ROOT / "fixtures", "demo", {}), *there)
         target = HttpTarget(demo)
         deployments = Deployments(demo, BOOK.system, Subjects(), target) if BOOK.system else None
         yield Conductor(demo, target, deployments)

@@ -14,7 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_release import atomic
-from pytest_release.atomic import canonical_json, fsync_folder, sha256_of, write_bytes
+from pytest_release.atomic import (
+    canonical_json,
+    fsync_folder,
+    sha256_of,
+    write_bytes,
+    write_new,
+)
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o600])
@@ -55,6 +61,19 @@ def test_what_is_renamed_is_on_disk_already(
     write_bytes(path, b"content")
 
     assert seen == [(False, False), (True, True)]
+
+
+def test_a_new_file_replaces_nothing(tmp_path: Path) -> None:
+    """What is there stays, a link that leads nowhere too; no temporary file is left."""
+    write_new(tmp_path / "file", b"first", 0o600)
+    (tmp_path / "link").symlink_to("nowhere")
+    for name in ("file", "link"):
+        with pytest.raises(FileExistsError, match="File exists"):
+            write_new(tmp_path / name, b"second")
+
+    assert (tmp_path / "file").read_bytes() == b"first"
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o600
+    assert sorted(os.listdir(tmp_path)) == ["file", "link"]  # noqa: PTH208 - hidden names too
 
 
 def test_a_failed_write_leaves_everything_as_it_was(

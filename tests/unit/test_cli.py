@@ -193,14 +193,18 @@ SHIPPED_CASES = {
     "contract of demo": {"contract": 3},
     "isolation of demo": {"isolation": 9},
     "isolation of playground": {"isolation": 8},
+    "momentry's workspace": {"delivery": 9},
 }
 
 
 @pytest.mark.parametrize(
     ("name", "systems"),
     [
-        ("demo", ["hifate", "momentry", "contract of demo", "isolation of demo"]),
-        ("momentry", ["momentry"]),
+        (
+            "demo",
+            ["hifate", "momentry", "contract of demo", "isolation of demo", "momentry's workspace"],
+        ),
+        ("momentry", ["momentry", "momentry's workspace"]),
         ("node2", ["hifate"]),
         ("playground", ["momentry", "isolation of playground"]),
         ("production", ["hifate"]),
