@@ -33,7 +33,6 @@ from pytest_release.sampling import Sample, decide, mean_estimate
 from pytest_release.subjects import Subjects
 from pytest_release.targets.http import HttpTarget
 
-TIMING_GROUP = "release-timing"
 GROUP_SUFFIX = re.compile(r"@[\w-]+$")
 
 
@@ -146,8 +145,7 @@ class Runner:
         """Give a test the declared cases of the gates it is marked with."""
         gates = self.gates_of(metafunc.definition)
         cases = [case for gate in gates for case in self.casebook.of(gate)]
-        ids = [case.id.partition("/")[2] for case in cases]
-        metafunc.parametrize("case", cases, ids=ids, indirect=True)
+        metafunc.parametrize("case", cases, ids=[case.parameter for case in cases], indirect=True)
 
     def parametrize_deployment(self, metafunc: pytest.Metafunc) -> None:
         """Run a test once for each UUID of the run."""
@@ -171,7 +169,7 @@ class Runner:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Note every case there is before anything is deselected; keep timed cases together."""
+        """Note every case there is before anything is deselected."""
         taken: set[str] = set()
         for item in items:
             gates = self.gates_of(item)
@@ -187,8 +185,6 @@ class Runner:
                 "gates": gates,
                 "selected": True,
             }
-            if declared:
-                item.add_marker(pytest.mark.xdist_group(TIMING_GROUP))
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         """Note what ``-k``, ``-m`` or ``--lf`` left out."""

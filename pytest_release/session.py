@@ -101,7 +101,8 @@ class Session:
         subjects = self._find_subjects()
         self._stop = bool(self.trouble or self.release.mismatches)
         casebook = self.order.casebook
-        for case in casebook.for_uuids(subjects.uuids).cases:
+        cases = casebook.for_uuids(subjects.uuids).cases
+        for case in cases:
             if case.gate in self.environment.gates:
                 self.ledger.declare(case.id, case.gate)
         register = self.config.pluginmanager.register
@@ -109,7 +110,7 @@ class Session:
             self._runner = Runner(self.environment, casebook, self.order.suites, subjects)
             register(self._runner, "release-runner")
         else:
-            self._workers = Workers(self._told(subjects))
+            self._workers = Workers(self._told(subjects), {case.parameter for case in cases})
             register(self._workers, "release-workers")
 
     def _start(self, sandbox: Sandbox) -> None:

@@ -105,8 +105,6 @@ def _collect_suites(config: pytest.Config, suites: Path) -> None:
     """Without arguments, collect the shipped suites and not what a bare ``pytest`` collects."""
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
         config.args = [str(suites), *config.getini("release_testpaths")]
-    if config.getoption("dist", "no") != "no":
-        config.option.dist = "loadgroup"  # timed cases take turns, in one worker
 
 
 def _only_looks(config: pytest.Config) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -17,10 +17,12 @@ class Workers:
 
     Args:
         told: What every worker needs to know; simple values only.
+        declared: The ids by which tests are parametrized with declared cases.
     """
 
-    def __init__(self, told: dict[str, Any]) -> None:
+    def __init__(self, told: dict[str, Any], declared: Collection[str] = ()) -> None:
         self._told = told
+        self._declared = declared
         self._expected: dict[str, None] = {}
         self._crashed: list[str] = []
 
@@ -28,6 +30,13 @@ class Workers:
     def pytest_configure_node(self, node: Any) -> None:  # noqa: ANN401 - xdist's is private
         """Tell a worker where the release runs."""
         node.workerinput["release"] = self._told
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> object:  # noqa: ANN401 - see above
+        """Cases that are timed take turns, in one worker."""
+        from pytest_release.scheduling import Together  # noqa: PLC0415 - xdist is there now
+
+        return Together(config, log, self._declared)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:

@@ -82,6 +82,11 @@ class Case:
     expect: Mapping[str, Any] = field(default_factory=dict, repr=False)  # its secrets are plain
     advisory: bool = False
 
+    @property
+    def parameter(self) -> str:
+        """The id of the test that is parametrized with it: without the gate."""
+        return self.id.partition("/")[2]
+
 
 @dataclass(frozen=True, kw_only=True)
 class HttpCase(Case):

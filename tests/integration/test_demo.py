@@ -152,6 +152,17 @@ def test_a_pass_on_a_retry_warns(folder: Path) -> None:
     assert case["reason"].startswith("passed only on attempt 2 of 2: attempt 1: status 503")
 
 
+def test_declared_cases_share_one_worker(folder: Path) -> None:
+    """Two processes on two cores would measure each other."""
+    process = start(folder, "-n", "2", "-v")
+    output, _ = process.communicate(timeout=60)
+    workers = re.findall(r"^\[(gw\d)\].* PASSED .*test_(?:basic|stream)\[", output, re.MULTILINE)
+
+    assert process.returncode == 0, output
+    assert len(workers) == 21
+    assert len(set(workers)) == 1
+
+
 @pytest.mark.parametrize("last_word", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_worker_outlives_its_controller(folder: Path, last_word: signal.Signals) -> None:
     """However pytest is ended, the sandbox ends with it."""
