@@ -79,7 +79,7 @@ def _run(dsn: str, nodes: int, edges: int) -> None:
         source=Path("here.yaml"),
         digest="",
         gates={},
-        services={"postgres": {"dsn": dsn, "schema": "dev"}},
+        services={"postgres": {"dsn": dsn, "schema": "dev", "statement_timeout_s": 600}},
     )
     with HttpTarget(environment) as target:
         deployments = Deployments(environment, looks.system, Subjects((UUIDS[0],)), target)

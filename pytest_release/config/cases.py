@@ -25,7 +25,7 @@ class Multipart:
 
 @dataclass(frozen=True)
 class Request:
-    """One HTTP request as a case declares it; at most one of the three bodies is set.
+    """One HTTP request as a case declares it; at most one of the bodies is set.
 
     Attributes:
         method: Upper case.
@@ -35,6 +35,7 @@ class Request:
         json: Body sent as JSON; None for no body (a JSON null cannot be sent).
         form: Body sent as ``application/x-www-form-urlencoded``.
         multipart: Body sent as ``multipart/form-data``.
+        raw: Body sent as it is, for gates that sign it; no case file says it.
         timeout_s: Seconds for the whole exchange, from connecting to the last byte.
         stall_s: Seconds without a byte after which the exchange is given up.
         max_bytes: Most bytes of body accepted, counted after decompression.
@@ -50,6 +51,7 @@ class Request:
     json: Any = None
     form: Mapping[str, Any] | None = None
     multipart: Multipart | None = None
+    raw: bytes | None = None
     timeout_s: float = 10.0
     stall_s: float = 10.0
     max_bytes: int = 16 * 1024 * 1024

@@ -20,7 +20,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_release.atomic import sha256_of
 from pytest_release.config.cases import DataCase
 from pytest_release.config.environment import Environment, GatePolicy
 from pytest_release.config.system import PackageLayout, System
@@ -183,7 +182,7 @@ def _files(members: Sequence[object]) -> str:
 
 def _verify(package: Package, place: Place) -> str:
     """Step 8: what the gates say, by the same code."""
-    archive = Archive(package.path, sha256_of(package.path))
+    archive = Archive(package.path, package.sha256)
     subjects = Subjects((package.uuid,), {package.uuid: archive})
     environment = place.environment
     with HttpTarget(environment) as target:

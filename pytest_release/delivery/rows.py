@@ -13,6 +13,7 @@ Whatever goes wrong before the commit leaves everything as it was.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -308,14 +309,31 @@ class RowInstallation:
                 f"the connection to postgres {self.database.place} was lost during {self.doing}; "
                 f"{UNCHANGED}: install again"
             )
-        said = error.diag.message_primary or str(error).strip().partition("\n")[0]
-        detail = error.diag.message_detail or ""
-        where = (error.diag.context or "").partition("\n")[0]
-        parts = [f"{self.doing}: {said}", detail.rstrip("."), where]
+        parts = [f"{self.doing}: {self._said(error)}", *self._quoted(error)]
         remedy = _REMEDIES.get(type(error), "look into the file named above, and install again")
         return f"{'; '.join(filter(None, parts))}; {UNCHANGED}: {remedy}"
 
+    @property
+    def _has_secrets(self) -> bool:
+        """Of any table: the key that one's error quotes may be another's masked column."""
+        return any(table.masked for table in self.system.tables.values())
 
+    def _said(self, error: psycopg.Error) -> str:
+        if not self._has_secrets:
+            return error.diag.message_primary or str(error).strip().partition("\n")[0]
+        constraint = error.diag.constraint_name
+        return type(error).__name__ + (f" ({constraint})" if constraint else "")
+
+    def _quoted(self, error: psycopg.Error) -> tuple[str, str]:
+        """The row that the server names, and where it stands; no value where there are secrets."""
+        where = (error.diag.context or "").partition("\n")[0]
+        if not self._has_secrets:
+            return (error.diag.message_detail or "").rstrip("."), where
+        place = _PLACE.match(where)
+        return "", place[0] if place else ""
+
+
+_PLACE = re.compile(r"COPY \w+, line \d+")  # what follows in a context quotes the value
 _REMEDIES: dict[type[Exception], str] = {
     psycopg.errors.ForeignKeyViolation: (
         "the row it refers to is not in the package; look into that table's sql file, make the "

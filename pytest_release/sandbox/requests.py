@@ -93,14 +93,5 @@ def check_image(request: Request) -> None:
         raise Refused(400, "image: must be a PNG or JPEG in a multipart/form-data body")
 
 
-def check_order(request: Request) -> None:
-    """Refuse a payment without a known provider, an amount and a currency."""
-    body = request.json()
-    patterns = {"provider": "stripe|payermax", "amount": r"\d+\.\d{2}", "currency": "[A-Z]{3}"}
-    for key, pattern in patterns.items():
-        if not re.fullmatch(pattern, str(body.get(key))):
-            raise Refused(400, f"{key}: must match {pattern}, got {body.get(key)!r}")
-
-
 def accept(_request: Request) -> None:
     """Refuse nothing."""

@@ -99,6 +99,8 @@ def private_headers(environment: Environment) -> frozenset[str]:
 
 
 def _body(request: Request, values: Mapping[str, Any]) -> dict[str, Any]:
+    if request.raw is not None:
+        return {"content": request.raw}
     if request.json is not None:
         return {"json": fill(request.json, values)}
     if request.form is not None:

@@ -18,7 +18,9 @@ _ADVICE = {  # by SQLSTATE, https://www.postgresql.org/docs/current/errcodes-app
     "42P01": "see services.postgres.schema, and run the migrations",
     "53300": "too many sessions are open; end some, or raise max_connections",
     "55P03": "somebody holds a lock; wait for the migration or the installation to end",
-    "57014": "it took longer than the session's statement timeout; an index on the UUID may help",
+    "57014": (
+        "it took longer than services.postgres.statement_timeout_s; an index on the UUID may help"
+    ),
     "57P01": _LOST,
     "57P02": _LOST,
     "57P03": "the server is starting or stopping; run again when it is up",

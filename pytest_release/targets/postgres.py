@@ -88,14 +88,16 @@ class Database:
         options: Mapping[str, Any],
         *,
         read_only: bool = True,
-        statement_timeout_s: float = STATEMENT_S,
+        statement_timeout_s: float | None = None,
     ) -> Self:
         """Open a session.
 
         Args:
-            options: ``services.postgres`` of an environment: ``dsn``, perhaps ``schema``.
+            options: ``services.postgres`` of an environment: ``dsn``, perhaps ``schema`` and
+                ``statement_timeout_s``.
             read_only: The server itself refuses every change.
-            statement_timeout_s: Seconds that one question may take.
+            statement_timeout_s: Seconds that one question may take; without, what the options
+                say, or 60.
 
         Raises:
             TargetError: The driver is missing, the address is none, or the server refuses.
@@ -104,7 +106,8 @@ class Database:
         given = reveal(options.get("dsn", ""))
         address = _address(given)
         place = _place(address)
-        session = _session(read_only, statement_timeout_s)
+        limit = statement_timeout_s or options.get("statement_timeout_s", STATEMENT_S)
+        session = _session(read_only, limit)
         try:
             connection = psycopg.connect(
                 given,

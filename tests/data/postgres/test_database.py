@@ -111,6 +111,18 @@ def test_a_question_ends_in_time(database_url: str) -> None:
         database.query("SELECT pg_sleep(30)")
 
 
+def test_the_environment_says_how_long_a_question_may_take(database_url: str) -> None:
+    """The message names the key; who installs has a limit of their own."""
+    options = {"dsn": database_url, "statement_timeout_s": 0.05}
+    with (
+        Database.connect(options) as database,
+        pytest.raises(TargetError, match=r"than services\.postgres\.statement_timeout_s; an index"),
+    ):
+        database.query("SELECT pg_sleep(30)")
+    with Database.connect(options, statement_timeout_s=20) as database:
+        assert database.query("SHOW statement_timeout") == [("20s",)]
+
+
 def test_a_question_does_not_wait_for_a_lock(
     momentry_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -565,9 +565,9 @@ def test_the_shipped_policy_says_which_keys_it_needs(tmp_path: Path) -> None:
     places = (
         ("6: signers.keys[0]", "ci"),
         ("6: signers.keys[1]", "acceptance"),
-        ("15: waivers.signers.keys[0]", "acceptance"),
-        ("16: break_glass.signers.keys[0]", "ci"),
-        ("16: break_glass.signers.keys[1]", "acceptance"),
+        ("16: waivers.signers.keys[0]", "acceptance"),
+        ("17: break_glass.signers.keys[0]", "ci"),
+        ("17: break_glass.signers.keys[1]", "acceptance"),
     )
     expected = "\n".join(f"{file}:{place}: {missing.format(key)}" for place, key in places)
 
@@ -579,5 +579,5 @@ def test_the_shipped_policy_says_which_keys_it_needs(tmp_path: Path) -> None:
         (tmp_path / "keys" / f"{key}.pub").touch()
     policy = load_policy(tmp_path, "production")
     assert policy_names(SHIPPED) == ["production"]
-    assert [each.gate for each in policy.gates] == ["basic", "stream"]
+    assert [each.gate for each in policy.gates] == ["basic", "payment", "stream"]
     assert policy.freezes[0].covers(at("2026-11-28 12:00"))

@@ -100,3 +100,14 @@ def test_one_line_of_a_gigabyte(name: str, start: bytes, code: str, tmp_path: Pa
     assert int(content) == 1024
     assert complete == "True"
     assert code in flaws
+
+
+def test_a_million_members(tmp_path: Path) -> None:
+    """They are not counted to their end, nor kept."""
+    names = b"".join(header(f"{UUID}/{number:06}", 0) for number in range(10_000))
+    path = written(tmp_path, (names, 100), (bytes(1024), 1))
+    memory, content, complete, flaws = measured(path)
+
+    assert int(memory) < MOST
+    assert (int(content), complete) == (0, "False")
+    assert "too-many-members" in flaws

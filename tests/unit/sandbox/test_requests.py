@@ -15,9 +15,9 @@ from pytest_release.sandbox.requests import (
     Request,
     check_birth,
     check_image,
-    check_order,
     check_topic,
 )
+from pytest_release.sandbox.rooms.payment import check_order
 
 BIRTH = {"solar_date": "1990-01-15", "solar_time": "12:00", "gender": "male"}
 ORDER = {"provider": "stripe", "amount": "4.10", "currency": "USD"}
@@ -50,6 +50,7 @@ def form(**parts: bytes) -> Request:
         (check_topic, Request("GET", "/", {"question": "when?"})),
         (check_image, form(analysis_types=b"all", image=PNG)),
         (check_order, post(ORDER)),
+        (check_order, post({**ORDER, "amount": "410", "currency": "JPY"})),
     ],
 )
 def test_a_good_request_is_accepted(check: Callable[[Request], None], request_: Request) -> None:
@@ -78,8 +79,10 @@ def test_a_good_request_is_accepted(check: Callable[[Request], None], request_: 
         (check_image, form(image=b"GIF89a"), "image: must be a PNG or JPEG"),
         (check_image, post(BIRTH), "image: must be a PNG or JPEG"),
         (check_order, post({**ORDER, "provider": "cash"}), "provider: .* got 'cash'"),
-        (check_order, post({**ORDER, "amount": "4.1"}), "amount: must match"),
-        (check_order, post({**ORDER, "currency": "usd"}), "currency: must match"),
+        (check_order, post({**ORDER, "amount": "4.1"}), "amount: must be .* got '4.1'"),
+        (check_order, post({**ORDER, "amount": "0.00"}), "amount: must be positive"),
+        (check_order, post({**ORDER, "amount": 4.1}), "amount: must be .* got 4.1"),
+        (check_order, post({**ORDER, "currency": "usd"}), "stripe does not take 'usd'"),
     ],
 )
 def test_a_bad_request_is_refused(

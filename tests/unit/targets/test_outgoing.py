@@ -221,6 +221,13 @@ def test_what_is_shown_is_readable(tmp_path: Path) -> None:
     assert len(sent(method="POST", json="x" * 10_000).body) == SHOWN_BODY
 
 
+def test_a_signed_body_is_sent_as_it_is() -> None:
+    """No value is filled in: its signature would be wrong."""
+    request = Request("POST", "/", raw=b'{"a":  "{{id}}"}')
+
+    assert build(request, environment_at(BASE), VALUES).content == request.raw
+
+
 @given(st.dictionaries(st.sampled_from(sorted(VALUES)), st.text(max_size=20)), st.text(max_size=20))
 def test_any_captured_text_can_be_sent_or_is_refused(values: dict[str, str], text: str) -> None:
     """Whatever an answer brought; it never changes where the request goes."""

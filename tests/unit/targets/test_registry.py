@@ -224,7 +224,12 @@ def test_only_this_machine_is_asked_in_the_clear(
 ) -> None:
     """Everything else must have a certificate."""
     asked: list[str] = []
-    monkeypatch.setattr(registry, "_digest", lambda _, url: asked.append(url) or DIGEST)
+
+    def digest(_: str, url: str) -> str:
+        asked.append(url)
+        return DIGEST
+
+    monkeypatch.setattr(registry, "_digest", digest)
 
     assert resolve_image(f"{host}/a/b:1") == DIGEST
     assert asked == [f"{scheme}://{host}/v2/a/b/manifests/1"]
