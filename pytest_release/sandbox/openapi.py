@@ -20,6 +20,12 @@ ANY: Part = {"type": "object"}
 TEXT: Part = {"type": "string"}
 SUCCESS: Part = {"const": True}
 NOW: Part = {"type": "string", "format": "date-time"}
+UUID: Part = {
+    "name": "uuid",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "format": "uuid"},
+}
 
 
 def _object(properties: Part, *optional: str) -> Part:
@@ -141,14 +147,7 @@ COUNTS = _operation(
         )
     ),
     refuses=False,
-    parameters=[
-        {
-            "name": "uuid",
-            "in": "path",
-            "required": True,
-            "schema": {"type": "string", "format": "uuid"},
-        }
-    ],
+    parameters=[UUID],
 )
 
 
@@ -176,12 +175,9 @@ def listed(endpoints: Iterable[Endpoint]) -> list[str]:
 
 
 def _undescribed(endpoint: Endpoint) -> Part:
-    names = ("uuid",) if "{uuid}" in endpoint.path else ()
     operation: dict[str, Any] = {
         "tags": [UNDESCRIBED],
-        "parameters": [
-            {"name": name, "in": "path", "required": True, "schema": TEXT} for name in names
-        ],
+        "parameters": [UUID] if "{uuid}" in endpoint.path else [],
         "responses": {"default": _answer(ANY)},
     }
     return operation if endpoint.method == "GET" else operation | {"requestBody": _body(ANY)}
