@@ -162,7 +162,7 @@ def _subjects(
     yield _condition(
         "commit",
         "; ".join(_commit_problems(policy, candidate, counted)),
-        candidate.commit or ", ".join({a.commit for a in counted if a.commit}) or "not asked for",
+        candidate.commit or ", ".join(sorted(_commits(counted))) or "not asked for",
     )
     for kind, named, attested in (
         ("packages", candidate.packages, [(a, a.packages) for a in counted]),
@@ -172,6 +172,10 @@ def _subjects(
         problems = "; ".join(_digest_problems(kind, asked, named, attested))
         if problems or named:
             yield _condition(kind, problems, ", ".join(named))
+
+
+def _commits(counted: Sequence[Attested]) -> set[str]:
+    return {attested.commit for attested in counted if attested.commit}
 
 
 def _commit_problems(

@@ -190,6 +190,7 @@ def test_env_check_reads_the_environment_and_its_cases(command: Ran, tmp_path: P
 SHIPPED_CASES = {
     "hifate": {"basic": 8, "stream": 13, "payment": 11, "hot_reload": 6},
     "momentry": {"package": 10, "row_count": 8, "tkg": 7, "identity": 8},
+    "momentry's API": {"basic": 1},
     "contract of demo": {"contract": 3},
     "isolation of demo": {"isolation": 9},
     "isolation of playground": {"isolation": 8},
@@ -204,9 +205,9 @@ SHIPPED_CASES = {
             "demo",
             ["hifate", "momentry", "contract of demo", "isolation of demo", "momentry's workspace"],
         ),
-        ("momentry", ["momentry", "momentry's workspace"]),
+        ("momentry", ["momentry's API", "momentry", "momentry's workspace"]),
         ("node2", ["hifate"]),
-        ("playground", ["momentry", "isolation of playground"]),
+        ("playground", ["momentry's API", "momentry", "isolation of playground"]),
         ("production", ["hifate"]),
     ],
 )
