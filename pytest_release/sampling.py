@@ -17,6 +17,8 @@ from statistics import fmean, stdev
 
 from pytest_release.errors import EvidenceError
 
+COUNTED = "counted"  # the clock of figures that were not timed
+
 
 @dataclass(frozen=True)
 class Sample:

@@ -12,9 +12,7 @@ from pytest_release.errors import ConfigError, PackageError, TargetError
 from pytest_release.evidence import Attempt, Evidence, Finding
 from pytest_release.gates._observation import limit_finding, measurements
 from pytest_release.gates._scene import Scene
-from pytest_release.sampling import Sample
-
-COUNTED = "counted"  # the clock of figures that were not timed
+from pytest_release.sampling import COUNTED, Sample
 
 
 def check(case: CheckCase, policy: GatePolicy, scene: Scene) -> Evidence:

@@ -16,10 +16,9 @@ from pytest_release.deployments import Deployments
 from pytest_release.errors import TargetError
 from pytest_release.evidence import Evidence, Finding, Measurement
 from pytest_release.hostile import one_line
-from pytest_release.sampling import Decision, Sample, decide, mean_estimate
+from pytest_release.sampling import COUNTED, Decision, Sample, decide, mean_estimate
 
 EXAMPLES = 10  # that a finding names
-COUNTED = "counted"  # the clock of figures that were not timed
 
 Name = sql.Composable
 

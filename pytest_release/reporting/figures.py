@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from pytest_release.sampling import Decision, Estimate, Sample
+from pytest_release.sampling import COUNTED, Decision, Estimate, Sample
 from pytest_release.verdict import GateVerdict, RunVerdict, ThresholdVerdict, Verdict
 
 MISSING = (Verdict.INCOMPLETE, Verdict.NOT_RUN)
@@ -68,6 +68,7 @@ def clocks(run: RunVerdict) -> list[str]:
             for measurement in case.evidence.measurements
             if measurement.name.endswith("_ms")
             for sample in measurement.samples
+            if sample.clock != COUNTED
         )
     )
 
