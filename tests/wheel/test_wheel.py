@@ -27,11 +27,9 @@ def test_the_suites_ship(pytester: pytest.Pytester, folder: Path) -> None:
 
     assert result.ret == 0
     evidence = json.loads((folder / "reports" / "latest" / "evidence.json").read_text())
-    assert [gate["verdict"] for gate in evidence["gates"]] == [
-        "NOT_RUN",
-        "PASSED",
-        *["NOT_RUN"] * 4,
-    ]
+    verdicts = {gate["gate"]: gate["verdict"] for gate in evidence["gates"]}
+    assert verdicts.pop("stream") == "PASSED"
+    assert set(verdicts.values()) == {"NOT_RUN"}
 
 
 def test_what_the_wheel_holds() -> None:

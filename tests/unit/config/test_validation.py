@@ -24,6 +24,12 @@ SCHEMAS = sorted(
 )
 OPEN = {  # what holds data of the user's own, whatever its keys
     "cases.basic: $defs.expect.properties.json",
+    *(
+        f"cases.isolation: $defs.options.properties.{where}.properties.{part}"
+        for where in ("write", "remove")
+        for part in ("form", "json", "params")
+    ),
+    "cases.isolation: $defs.options.properties.rows.items.properties.values",
     "http-case: properties.expect",  # closed by each gate's own schema
 }
 
