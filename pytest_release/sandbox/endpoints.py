@@ -68,6 +68,15 @@ def _contents(_request: Request, _setting: Setting) -> Answer:
     return replace(answer, headers={**answer.headers, "x-total-count": str(len(contents))})
 
 
+def _healthy(_request: Request, _setting: Setting) -> Answer:
+    return json_answer({"status": "healthy", "version": VERSION, "commit": COMMIT})
+
+
+def _prediction(_request: Request, _setting: Setting) -> Answer:
+    odds = {"home": 0.52, "draw": 0.27, "away": 0.21}
+    return json_answer({"match_id": 1, "prediction": odds, "confidence": 0.78})
+
+
 def _document(_request: Request, setting: Setting) -> Answer:
     return Answer((Piece(openapi.document(ENDPOINTS, setting.faults)),), JSON)
 
@@ -140,6 +149,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         openapi.IMAGE,
     ),
     _get("/health", "momentry", _health, openapi.HEALTH),
+    Endpoint("GET", "/health/", "football", accept, _healthy),
+    Endpoint("GET", f"{V1}/predictions/1", "football", accept, _prediction),
     _get(f"{V1}/files/{{uuid}}/counts", "counts", _counts, openapi.COUNTS),
     Endpoint("GET", "/openapi.json", "document", accept, _document),
     Endpoint("GET", f"{V1}/endpoints", "endpoints", accept, _listed),

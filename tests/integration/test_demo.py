@@ -316,4 +316,4 @@ def test_a_fixture_without_an_environment_says_what_to_do(folder: Path) -> None:
 
     assert result.returncode == pytest.ExitCode.TESTS_FAILED
     assert "a release gate needs --env NAME; environments in" in result.stdout
-    assert "demo, momentry, node2, playground, production" in result.stdout
+    assert "demo, football-production, football-staging, hifate-node1" in result.stdout

@@ -260,12 +260,13 @@ def test_the_digest_is_that_of_the_policy(load: Load) -> None:
 
 
 def test_an_unset_variable_says_file_line_key_variable_and_remedy() -> None:
-    """What ``--env production`` prints when ``HIFATE_URL`` is not set."""
+    """What ``--env hifate-node1`` prints when ``HIFATE_URL`` is not set."""
     with pytest.raises(ConfigError, match="HIFATE_URL") as caught:
-        load_environment(SHIPPED, "production", {"HIFATE_NODE2_URL": "http://two.example"})
+        load_environment(SHIPPED, "hifate-node1", {"HIFATE_NODE2_URL": "http://two.example"})
 
     assert str(caught.value) == (
-        f"{SHIPPED}/environments/production.yaml:5: base_url: the variable HIFATE_URL is not set; "
+        f"{SHIPPED}/environments/hifate-node1.yaml:5: base_url: "
+        "the variable HIFATE_URL is not set; "
         "set it (export HIFATE_URL=...) or give it a default (${HIFATE_URL:-...})"
     )
 
@@ -277,7 +278,11 @@ def test_shipped_environments_are_right(name: str) -> None:
         "HIFATE_URL": "http://one.example",
         "HIFATE_NODE2_URL": "http://two.example",
         "MOMENTRY_DSN": "postgresql://db.example/momentry",
-        "MOMENTRY_PLAYGROUND_DSN": "postgresql://db.example/playground",
+        "MOMENTRY_DEV_DSN": "postgresql://db.example/dev",
+        "FOOTBALL_URL": "http://football.example",
+        "FOOTBALL_STAGING_URL": "http://staging.football.example",
+        "SEISEI_URL": "http://odoo.example",
+        "SEISEI_STAGING_URL": "http://staging.odoo.example",
     }
 
     environment = load_environment(SHIPPED, name, variables)
