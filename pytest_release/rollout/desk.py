@@ -363,11 +363,11 @@ def looks(root: Path) -> list[Look]:
     if not root.is_dir():
         return []
     found = []
-    for folder in sorted(path for path in root.iterdir() if path.is_dir() and path.name != LOCKS):
+    for folder in (path for path in root.iterdir() if path.is_dir() and path.name != LOCKS):
         state = _state(folder)
         if state is not None:
             found.append(Look(folder, state, _driver(root, state)))
-    return found
+    return sorted(found, key=lambda look: str(look.state.opened["at"]))
 
 
 def _driver(root: Path, state: State) -> Owner | None:

@@ -59,7 +59,7 @@ class Setting:
         environments: Those of the plan, by name.
         sign_with: URI of the key that signs bundles and promotions; None for ephemeral ones.
         who: The person who drives.
-        seal: Makes the rollout's own bundle and says its folder's name.
+        seal: Makes the rollout's own bundle and says its folder.
         watcher: Is told what happens, for people.
         at: Is called at every boundary; see `rollout.journal`. Tests kill the driver there.
     """
