@@ -32,6 +32,7 @@ from pytest_release.rollout.chronicle import good_releases, target_of
 from pytest_release.rollout.driver import Driver, Seal, Setting
 from pytest_release.rollout.journal import At, Event, Journal, read_events
 from pytest_release.rollout.lock import Locks, Owner, owner_of
+from pytest_release.rollout.processes import boot_id
 from pytest_release.rollout.progress import Quiet, Watcher
 from pytest_release.rollout.stage import Paths
 from pytest_release.rollout.state import Result, State, Target, fold
@@ -292,7 +293,7 @@ def _drive(
             journal.append("opened", **opened)
         state = fold(journal.events)
         driver = Driver(setting, journal, state)
-        driver.note("driver", who=desk.who, pid=os.getpid())
+        driver.note("driver", who=desk.who, pid=os.getpid(), boot=boot_id())
         if abort is not None and state.result is None and state.turn is None:
             driver.note("abort", why=abort)
         result = driver.drive()

@@ -213,6 +213,9 @@ class Driver:
             self._judge(step, left.task, left.attempt, outcome, None)
 
     def _end_what_is_left(self, left: TaskState) -> None:
+        boots = [driver["boot"] for driver in self.state.drivers[-2:]]
+        if len(set(boots)) > 1:
+            return  # the machine was started again since: nothing is
         pids = set(marked(MARKER, f"{self.state.opened['rollout']}/{left.task}/{left.attempt}"))
         if left.pid is not None:
             pid, started = left.pid
