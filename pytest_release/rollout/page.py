@@ -67,13 +67,17 @@ def _facts(plan: Plan, state: State) -> Iterator[str]:
         "waiver": opened.get("waiver"),
         "environments": ", ".join(plan.environments),
         "by": ", ".join(who) or opened["who"],
-        "begun": f"{opened['at'][:19]} UTC",
-        "ended": f"{result.at[:19]} UTC" if result else None,
+        "begun": _clock(opened["at"]),
+        "ended": _clock(result.at) if result else None,
         "drivers": str(len(state.drivers)) if len(state.drivers) > 1 else None,
     }
     for name, text in told.items():
         if text:
             yield f"<div><dt>{name}</dt><dd>{markup(one_line(str(text)))}</dd></div>"
+
+
+def _clock(text: str) -> str:
+    return f"{text[:19].replace('T', ' ')} UTC"
 
 
 def _table(plan: Plan, state: State) -> str:

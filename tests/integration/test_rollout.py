@@ -47,6 +47,7 @@ class Health(BaseHTTPRequestHandler):
     """Says which release is live; one with an x in it is ill."""
 
     def do_GET(self) -> None:
+        """The version, in any case."""
         version = Path("live").read_text()
         data = json.dumps({"version": version}).encode()
         self.send_response(500 if "x" in version and self.path != "/health" else 200)

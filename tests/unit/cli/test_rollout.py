@@ -102,8 +102,12 @@ def test_from_a_run_to_its_report(yard: Yard, capsys: pytest.CaptureFixture[str]
     ],
 )
 def test_statuses(
-    yard: Yard, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], status: int, said: str
-) -> None:  # fmt: skip
+    yard: Yard,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    status: int,
+    said: str,
+) -> None:
     """0 when it came to what was wanted, 1 when not, 3 when the old release is not well."""
     bad = {"name": "bad", "type": "deploy", "with": FALSE}
     yard.plan(bad)

@@ -245,6 +245,17 @@ def test_a_request_carries_what_the_plan_says(server: Server, yard: Yard, why: W
     assert (other, "authorization" in others) == ("/hook?y=2", False)
 
 
+def test_what_the_environment_forbids_is_not_sent(server: Server, yard: Yard, why: Why) -> None:
+    """However it is written."""
+    file = yard.folder / "fixtures/environments/here.yaml"
+    file.write_text(f"{file.read_text()}  hot_reload: {{forbid: [/hot-reload/check]}}\n")
+
+    assert why("http", path="/api/hot-reload/check/?a=b") == (
+        STOPPED, "/api/hot-reload/check is forbidden in here: nothing was sent",
+    )  # fmt: skip
+    assert server.asked == []
+
+
 def test_nobody_answers(why: Why) -> None:
     """The request is named."""
     status, said = why("http", path="/health")
