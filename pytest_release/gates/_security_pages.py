@@ -1,0 +1,122 @@
+"""What is shown where something went wrong, and what should not be there at all."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from urllib.parse import urljoin, urlsplit
+
+from pytest_release.config.cases import Request
+from pytest_release.errors import TargetError
+from pytest_release.gates._security_leaks import secrets_in, traces, version
+from pytest_release.gates._security_site import Site, shown, text_of, values
+from pytest_release.targets.http import Exchange
+
+MALFORMED = b'{"match_id": 1, "teams": ["'
+ABSENT = frozenset({400, 401, 403, 404, 405, 410, 421, 451, 501})
+
+
+@dataclass(frozen=True)
+class Odd:
+    """A request that is answered by an error page."""
+
+    what: str
+    request: Request
+
+
+def errors(site: Site) -> None:
+    """No error page tells how the server is made, or a secret."""
+    known = site.environment.redactor.values
+    for odd in _oddities(site):
+        try:
+            auth = None if odd.request.method == "TRACE" else site.auth  # RFC 9110, 9.3.8
+            answer = site.ask(odd.what, odd.request, auth)
+        except TargetError as error:  # a connection that is closed shows nothing
+            site.find("security.no-answer", f"{odd.what}: {error}")
+            continue
+        told = f"{odd.what} (status {answer.status})"
+        _leaks(site, told, answer, known)
+        if odd.request.method == "TRACE" and 200 <= answer.status < 300:
+            site.find("security.trace", f"{told}: TRACE echoes what it is sent, headers included")
+        if answer.status >= 500 and site.expect.get("no_server_errors"):
+            site.find("security.server-error", f"{told}: what is wrong with the request is no 4xx")
+
+
+def _oddities(site: Site) -> Iterator[Odd]:
+    request = site.request()
+    get = replace(request, method="GET", json=None, form=None)
+    yield Odd("a path that is not there", replace(get, path=f"/no-{secrets.token_hex(6)}"))
+    yield Odd("a method that is not allowed", replace(get, method="TRACE"))
+    yield Odd("a path with a NUL", replace(get, path=f"{request.path.rstrip('/')}/%00"))
+    yield Odd("a path that is no UTF-8", replace(get, path=f"{request.path.rstrip('/')}/%ff%fe"))
+    yield Odd("a path of 4000 characters", replace(get, path="/" + "a" * 3999))
+    yield Odd("quotes in a query", replace(get, params={"id": "'\"<x>", "page[]": "-1"}))
+    unknown = {**request.headers, "Accept": "application/x-odd", "Cookie": "session=%00"}
+    yield Odd("an odd Accept and Cookie", replace(get, headers=unknown))
+    for path in site.options.get("paths", ()):
+        yield Odd(f"GET {path}", replace(get, path=path))
+    if path := site.options.get("json_path"):
+        typed = {**request.headers, "Content-Type": "application/json"}
+        post = replace(get, method="POST", path=path, headers=typed, raw=MALFORMED)
+        yield Odd("malformed JSON", post)
+
+
+def _leaks(site: Site, told: str, answer: Exchange, known: frozenset[str]) -> None:
+    """In the body, and in each header."""
+    heads = "\n".join(f"{name}: {value}" for name, value in answer.headers)
+    for where, text in (("its body", text_of(answer)), ("a header", heads)):
+        for what, words in traces(text):
+            message = f"{told}: {where} has {what}: {shown(words)!r}"
+            site.find("security.stack-trace", message)
+        if found := version(text):
+            message = f"{told}: {where} tells a version: {shown(found)}"
+            site.find("security.version", message)
+        for what, hint in secrets_in(text):
+            site.find("security.secret", f"{told}: {where} has {what} ({shown(hint)})")
+        if any(len(secret) >= 8 and secret in text for secret in known):
+            message = f"{told}: {where} has a secret of the environment {site.environment.name}"
+            site.find("security.secret", message)
+
+
+def exposed(site: Site) -> None:
+    """Nothing answers where nothing should be: no documentation, debugger, file or figure."""
+    get = replace(site.request(), method="GET", json=None, form=None)
+    nowhere = f"/no-{secrets.token_hex(6)}"
+    usual = site.ask("a path that is not there", replace(get, path=nowhere))
+    for path in site.options["paths"]:
+        answer = _followed(site, replace(get, path=path))
+        if answer is None or answer.status in ABSENT:
+            continue
+        if 200 <= answer.status < 300 and usual.status == answer.status:
+            if _same(answer, path, usual, nowhere):
+                continue
+            what = f"{path} answers unlike other paths that are not there"
+        else:
+            what = f"{path} answers {answer.status}"
+        kind = shown((values(answer, "content-type") or ["no type"])[0])
+        message = f"{what}: {answer.content_bytes} bytes, {kind}"
+        site.find("security.exposed", message, "404", str(answer.status))
+
+
+def _followed(site: Site, request: Request) -> Exchange | None:
+    """The answer; one redirect within the path is followed, any other leads away: None."""
+    answer = site.ask(f"GET {request.path}", request)
+    if not 300 <= answer.status < 400:
+        return answer
+    try:
+        there = urlsplit(
+            urljoin(f"{site.url}{request.path}", (values(answer, "location") or [""])[0])
+        )
+        within = there.hostname == site.host and there.path.startswith(request.path)
+    except ValueError:
+        return None
+    if not within:
+        return None
+    answer = site.ask(f"GET {there.path}", replace(request, path=there.path))
+    return None if 300 <= answer.status < 400 else answer
+
+
+def _same(answer: Exchange, path: str, usual: Exchange, nowhere: str) -> bool:
+    """Whether both are the one page that this server has for whatever is not there."""
+    return text_of(answer).replace(path, "") == text_of(usual).replace(nowhere, "")
