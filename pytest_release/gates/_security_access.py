@@ -22,7 +22,6 @@ from pytest_release.targets.http import Exchange
 REFUSALS = (401, 403)
 LIMITED = 429
 GRACE_S = 0.05  # between two clocks
-LONGEST_WAIT_S = 300
 
 
 def auth(site: Site) -> None:
@@ -141,7 +140,8 @@ def rate_limit(site: Site) -> None:
     began = time.monotonic()
     wait = _retry_after(site, answer)
     _evaded(site, request, auth)
-    _recovered(site, request, auth, began, wait)
+    if wait is not None:
+        _recovered(site, request, auth, began, wait)
 
 
 def _permitted(site: Site, most: int) -> None:
@@ -159,8 +159,8 @@ def _permitted(site: Site, most: int) -> None:
         site.stop("security.forbidden", f"no limit was tried in {name}: {message}")
 
 
-def _retry_after(site: Site, answer: Exchange) -> float:
-    """Seconds to wait; as long as the case allows where the server does not say."""
+def _retry_after(site: Site, answer: Exchange) -> float | None:
+    """Seconds to wait; as long as the case allows where it is not said; None for too long."""
     most = float(site.expect.get("recovers_within_s", 60))
     stated = (values(answer, "retry-after") or [""])[0]
     seconds = _seconds(stated)
@@ -171,7 +171,8 @@ def _retry_after(site: Site, answer: Exchange) -> float:
     if seconds > most:
         message = f"Retry-After states {seconds:g} s, at most {most:g} are allowed"
         site.find("security.retry-after", message, f"<= {most:g}", f"{seconds:g}")
-    return min(seconds, most)
+        return None
+    return seconds
 
 
 def _seconds(stated: str) -> float | None:
@@ -204,7 +205,6 @@ def _evaded(site: Site, request: Request, auth: Auth | None) -> None:
 
 
 def _recovered(site: Site, request: Request, auth: Auth | None, began: float, wait: float) -> None:
-    wait = min(wait, LONGEST_WAIT_S)
     time.sleep(max(began + wait + GRACE_S - time.monotonic(), 0))  # the time that the server states
     answer = site.ask("the request behind that time", request, auth)
     waited = time.monotonic() - began

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from pytest_release.gates._security_site import Site, shown, values
@@ -34,7 +36,14 @@ class Cookie:
     @property
     def removes(self) -> bool:
         """Whether it makes the browser forget the cookie."""
-        return self.attributes.get("max-age", "").startswith(("0", "-"))
+        if "max-age" in self.attributes:
+            return self.attributes["max-age"].startswith(("0", "-"))
+        try:
+            ends = parsedate_to_datetime(self.attributes.get("expires", ""))
+        except (ValueError, TypeError, OverflowError):
+            return False
+        ends = ends if ends.tzinfo else ends.replace(tzinfo=UTC)
+        return ends < datetime.now(UTC)
 
 
 def cookies(site: Site) -> None:
@@ -46,10 +55,11 @@ def cookies(site: Site) -> None:
     if answer.status not in allowed:
         site.find("security.cookie-missing", f"{what} answers {answer.status}: was anything set?")
     found = [Cookie.read(value) for value in values(answer, "set-cookie")]
-    kept = {cookie.name for cookie in found if not cookie.removes}
+    found = [cookie for cookie in found if not cookie.removes]
+    names = {cookie.name for cookie in found}
     for name in site.expect["cookies"]:
-        if name not in kept:
-            there = ", ".join(sorted(map(shown, kept))) or "none"
+        if name not in names:
+            there = ", ".join(sorted(map(shown, names))) or "none"
             message = f"{what} sets no cookie {name}; those it sets: {there}"
             site.find("security.cookie-missing", message)
     for cookie in found:

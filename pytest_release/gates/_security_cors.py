@@ -44,7 +44,9 @@ def _asked(site: Site, origin: str) -> Iterator[tuple[str, Exchange]]:
     headers = {**request.headers, "Origin": origin}
     auth = site.auth if site.options.get("authorised") else None
     plain = replace(request, headers=headers)
-    yield "answer", site.ask(f"{request.method} for {origin}", plain, auth)
+    answer = site.ask(f"{request.method} for {origin}", plain, auth)
+    site.answers(f"{request.path}, asked for {origin},", answer)
+    yield "answer", answer
     method = (site.expect.get("methods") or [request.method])[0]
     asking = {
         "Origin": origin,

@@ -28,6 +28,7 @@ def headers(site: Site) -> None:
     paths = site.options.get("paths") or [site.request().path]
     for path in paths:
         answer = site.ask(f"GET {path}", site.request(path=path), site.auth)
+        site.answers(path, answer)
         for name, judge in _JUDGES.items():
             if name in site.expect:
                 judge(site, path, answer, site.expect[name])

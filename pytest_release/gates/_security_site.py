@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit, urlunsplit
 
 from pytest_release.config.cases import CheckCase, Request
-from pytest_release.config.environment import Auth, Environment, GatePolicy
+from pytest_release.config.environment import Auth, GatePolicy
 from pytest_release.errors import TargetError
 from pytest_release.evidence import Finding, Severity
 from pytest_release.gates._scene import Scene
@@ -20,10 +20,10 @@ from pytest_release.gates._security_leaks import masked
 from pytest_release.hostile import one_line
 from pytest_release.redaction import Secret, reveal
 from pytest_release.sampling import Sample
-from pytest_release.targets.http import Exchange, HttpTarget
+from pytest_release.targets.http import SHOWN_HEADER, SHOWN_HEADERS, Exchange, HttpTarget
 
 PATIENCE_S = 10.0  # for an answer; a case's `timeout_s` overrides it
-MOST_BODY = 256 * 1024  # bytes of an answer
+MOST_BODY = 4 * 1024 * 1024  # bytes of an answer
 SHOWN = 160  # characters of a server's words in a finding
 HARMLESS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110, 9.2.1: safe
 
@@ -53,6 +53,7 @@ class Site:
         self.samples: dict[str, list[Sample | float]] = {"latency_ms": []}
         self.environment = scene.environment
         self._policy = policy
+        self._targets: dict[Auth | None, HttpTarget] = {}
         self._edge = scene.environment.services.get("edge", {})
 
     @property
@@ -92,7 +93,7 @@ class Site:
     @property
     def auth(self) -> Auth | None:
         """What is accepted as the environment says; None where it does not say."""
-        if token := self._edge.get("token"):
+        if reveal(token := self._edge.get("token", "")):
             return Auth("bearer", token)
         return self.environment.auth
 
@@ -142,6 +143,10 @@ class Site:
         self.samples["latency_ms"].append(answer.total)
         if answer.broken:
             self.find("security.broken", f"{what}: {one_line(answer.broken)}")
+        longest = max((len(value) for _, value in answer.headers), default=0)
+        if len(answer.headers) >= SHOWN_HEADERS or longest >= SHOWN_HEADER:
+            message = f"{what}: {len(answer.headers)} headers, one of {longest} characters or more"
+            self.find("security.not-shown", f"{message}: not all of them were looked at")
         return answer
 
     def ask_plain(self, request: Request) -> Exchange:
@@ -158,18 +163,19 @@ class Site:
             self.stop("security.forbidden", message)
 
     def _target(self, auth: Auth | None) -> HttpTarget:
-        if auth is None:
-            return self._anonymous
-        return HttpTarget(replace(self._at_edge, auth=auth))
+        if auth not in self._targets:
+            trusted = self.ca_file or self.environment.verify_tls
+            there = replace(self.environment, base_url=self.url, verify_tls=trusted, auth=auth)
+            self._targets[auth] = HttpTarget(there)
+        return self._targets[auth]
 
-    @cached_property
-    def _at_edge(self) -> Environment:
-        trusted = self.ca_file or self.environment.verify_tls
-        return replace(self.environment, base_url=self.url, verify_tls=trusted, auth=None)
-
-    @cached_property
-    def _anonymous(self) -> HttpTarget:
-        return HttpTarget(self._at_edge)
+    def answers(self, what: str, answer: Exchange) -> bool:
+        """Whether it is the page that is meant, and not a refusal or the way to another."""
+        if well := 200 <= answer.status < 300:
+            return well
+        message = f"{what} answers {answer.status}: what it says is not of the page that is meant"
+        self.find("security.status", message, "2xx", str(answer.status))
+        return False
 
     def find(
         self,

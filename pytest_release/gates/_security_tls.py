@@ -46,11 +46,15 @@ def certificate(site: Site) -> None:
     chain = _read(site, path or handshake.shown)
     if not chain:
         site.stop("security.chain", f"{place} shows no certificate that can be read")
-    _named(site, chain[0])
     links = chain[:-1] if len(path) > 1 else chain  # a root is trusted, whatever it is signed with
-    _dated(site, links)
-    for link in links:
-        _strong(site, link)
+    try:
+        _named(site, chain[0])
+        _dated(site, links)
+        for link in links:
+            _strong(site, link)
+    except ValueError as error:  # parts of a certificate are read when they are asked for
+        message = f"the certificate of {place} cannot be read: {shown(str(error))}"
+        site.find("security.chain", message)
 
 
 def _read(site: Site, pems: Sequence[str]) -> list[x509.Certificate]:

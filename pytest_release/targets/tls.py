@@ -50,11 +50,14 @@ class Place:
         Raises:
             TargetError: It names none.
         """
-        parts = urlsplit(url)
-        if parts.scheme != "https" or not parts.hostname:
-            shown = f"{parts.scheme}://{parts.hostname or ''}"
-            raise TargetError(f"{shown} is no https address: there is no TLS to look at")
-        return cls(parts.hostname, parts.port or 443)
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port or 443
+        except ValueError:
+            host = port = None
+        if not host or not port or parts.scheme != "https":
+            raise TargetError(f"{url} is no https address: there is no TLS to look at")
+        return cls(host, port)
 
     @property
     def is_address(self) -> bool:
