@@ -10,11 +10,12 @@ from urllib.parse import urljoin, urlsplit
 from pytest_release.config.cases import Request
 from pytest_release.errors import TargetError
 from pytest_release.gates._security_leaks import secrets_in, traces, version
-from pytest_release.gates._security_site import Site, shown, text_of, values
+from pytest_release.gates._security_site import Site, StopError, shown, text_of, values
 from pytest_release.targets.http import Exchange
 
 MALFORMED = b'{"match_id": 1, "teams": ["'
 MOST_ERROR = 256 * 1024  # bytes of the page of an error, all of which are searched
+LONG_ENOUGH = 8  # characters of a known secret: a shorter one may be an ordinary word
 ABSENT = frozenset({400, 401, 403, 404, 405, 410, 421, 451, 501})
 
 
@@ -27,8 +28,8 @@ class Odd:
 
 
 def errors(site: Site) -> None:
-    """No error page tells how the server is made, or a secret."""
-    known = site.environment.redactor.values
+    """No error page tells how the server is made, or a secret; what several tell is said once."""
+    told: dict[tuple[str, str], list[str]] = {}
     for odd in _oddities(site):
         try:
             auth = None if odd.request.method == "TRACE" else site.auth  # RFC 9110, 9.3.8
@@ -36,12 +37,13 @@ def errors(site: Site) -> None:
         except TargetError as error:  # a connection that is closed shows nothing
             site.find("security.no-answer", f"{odd.what}: {error}")
             continue
-        told = f"{odd.what} (status {answer.status})"
-        _leaks(site, told, answer, known)
-        if odd.request.method == "TRACE" and 200 <= answer.status < 300:
-            site.find("security.trace", f"{told}: TRACE echoes what it is sent, headers included")
-        if answer.status >= 500 and site.expect.get("no_server_errors"):
-            site.find("security.server-error", f"{told}: what is wrong with the request is no 4xx")
+        except StopError:
+            break
+        for found in (*_leaks(site, answer), *_wrong(site, odd, answer)):
+            told.setdefault(found, []).append(f"{odd.what} (status {answer.status})")
+    for (code, message), pages in told.items():
+        others = f", and {len(pages) - 1} more" if len(pages) > 1 else ""
+        site.find(code, f"{pages[0]}{others}: {message}")
 
 
 def _oddities(site: Site) -> Iterator[Odd]:
@@ -64,21 +66,27 @@ def _oddities(site: Site) -> Iterator[Odd]:
         yield Odd("malformed JSON", post)
 
 
-def _leaks(site: Site, told: str, answer: Exchange, known: frozenset[str]) -> None:
-    """In the body, and in each header."""
+def _leaks(site: Site, answer: Exchange) -> Iterator[tuple[str, str]]:
+    """Code and message of each, in the body and in the headers."""
+    known = [secret for secret in site.environment.redactor.values if len(secret) >= LONG_ENOUGH]
     heads = "\n".join(f"{name}: {value}" for name, value in answer.headers)
     for where, text in (("its body", text_of(answer)), ("a header", heads)):
         for what, words in traces(text):
-            message = f"{told}: {where} has {what}: {shown(words)!r}"
-            site.find("security.stack-trace", message)
+            yield "security.stack-trace", f"{where} has {what}: {shown(words)!r}"
         if found := version(text):
-            message = f"{told}: {where} tells a version: {shown(found)}"
-            site.find("security.version", message)
+            yield "security.version", f"{where} tells a version: {shown(found)}"
         for what, hint in secrets_in(text):
-            site.find("security.secret", f"{told}: {where} has {what} ({shown(hint)})")
-        if any(len(secret) >= 8 and secret in text for secret in known):
-            message = f"{told}: {where} has a secret of the environment {site.environment.name}"
-            site.find("security.secret", message)
+            yield "security.secret", f"{where} has {what} ({shown(hint)})"
+        if any(secret in text for secret in known):
+            message = f"{where} has a secret of the environment {site.environment.name}"
+            yield "security.secret", message
+
+
+def _wrong(site: Site, odd: Odd, answer: Exchange) -> Iterator[tuple[str, str]]:
+    if odd.request.method == "TRACE" and 200 <= answer.status < 300:
+        yield "security.trace", "TRACE echoes what it is sent, headers included"
+    if answer.status >= 500 and site.expect.get("no_server_errors"):
+        yield "security.server-error", "what is wrong with the request is no 4xx"
 
 
 def exposed(site: Site) -> None:

@@ -152,7 +152,9 @@ class Site:
     def ask_plain(self, request: Request) -> Exchange:
         """Send a request where there is no TLS, without any authorisation."""
         target = HttpTarget(replace(self.environment, base_url=self.plain_url, auth=None))
-        return target.send(request)
+        answer = target.send(request)
+        self.samples["latency_ms"].append(answer.total)
+        return answer
 
     def _guard(self, what: str, request: Request) -> None:
         if request.method not in HARMLESS and not self.allows("allow_writes"):

@@ -225,7 +225,7 @@ def test_a_careful_nginx_passes(nginx: Mapping[str, Environment], name: str) -> 
             "cors",
             ["foreign origin https://foreign.example read, with credentials", "no Vary: Origin"],
         ),
-        ("errors", ["its body tells a version: nginx/", "its body has a Python traceback"]),
+        ("errors", ["more: its body tells a version: nginx/", "its body has a Python traceback"]),
         ("exposed", ["/.git/HEAD answers 200: 20 bytes"]),
         (
             "cookies",
