@@ -100,6 +100,10 @@ def _judge_preflight(site: Site, origin: str, answer: Exchange) -> None:
         site.find("security.cors-preflight", f"{what} allows {shown(let) or 'nobody'}")
     listed = ", ".join(values(answer, "access-control-allow-methods"))
     methods = {method.strip().upper() for method in listed.split(",")}
+    names = ", ".join(values(answer, "access-control-allow-headers")).lower()
+    if site.options.get("authorised") and "authorization" not in names:  # * does not mean it
+        message = f"{what} does not allow Authorization: {shown(names) or 'missing'}"
+        site.find("security.cors-preflight", message)
     for method in site.expect.get("methods", ()):
         if method not in methods | {"GET", "HEAD", "POST"} and "*" not in methods:
             site.find("security.cors-preflight", f"{what} does not allow {method}: {shown(listed)}")

@@ -261,8 +261,8 @@ def test_env_check_of_an_unknown_name_lists_the_known(command: Ran, tmp_path: Pa
 
 
 def test_env_check_connects(command: Ran, tmp_path: Path, listener: str) -> None:
-    """Every service is tried, the deployment too."""
-    service = f"services: {{files: {{output: {tmp_path}}}}}\n"
+    """Every service is tried, the deployment too; an edge without an address is there."""
+    service = f"services: {{files: {{output: {tmp_path}}}, edge: {{token: right}}}}\n"
     write_fixtures(tmp_path, listener, service)
     status, out, err = command("env", "check", "here", "--connect")
 

@@ -510,6 +510,39 @@ def test_a_public_resource_may_be_read_by_all_but_not_with_credentials(wire: Wir
     assert {code for code, _ in said(checked("cors"))} == {"status"}
 
 
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({}, ""),
+        ({"Access-Control-Allow-Methods": "GET"}, "does not allow DELETE: GET"),
+        ({"Access-Control-Allow-Methods": "*"}, ""),
+        ({"Access-Control-Allow-Headers": "*"}, "does not allow Authorization: *"),
+        ({"Access-Control-Allow-Headers": ""}, "does not allow Authorization: missing"),
+    ],
+)
+def test_a_preflight_allows_what_the_case_needs(
+    wire: Wire, changed: Mapping[str, str], message: str
+) -> None:
+    """Methods by name, and the header that carries the token."""
+    allowed = {
+        "Access-Control-Allow-Origin": "https://shop.example",
+        "Access-Control-Allow-Methods": "DELETE",
+        "Access-Control-Allow-Headers": "X-Other, Authorization",
+        "Vary": "Accept, origin",
+    }
+
+    def say(request: Request, _auth: Auth | None) -> Said:
+        own = request.headers["Origin"] == "https://shop.example"
+        return 200, {**allowed, **changed} if own else {}, b""
+
+    wire.say = say
+    expect = {"allowed": ["https://shop.example"], "methods": ["GET", "DELETE"]}
+    found = said(checked("cors", expect=expect, authorised=True))
+    start = "/: the preflight for https://shop.example "
+
+    assert found == [("cors-preflight", f"{start}{message}")] * bool(message)
+
+
 def test_plain_http_may_be_closed(wire: Wire) -> None:
     """Where the case says that this will do."""
 
