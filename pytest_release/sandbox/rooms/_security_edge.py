@@ -256,9 +256,7 @@ class Handler(BaseHTTPRequestHandler):
         return f"{scheme}://127.0.0.1:{self.server.tls_port}{self.path}"
 
     def _send(self, answer: Said, headers: list[tuple[str, str]]) -> None:
-        endless = answer.status == HTTPStatus.NOT_FOUND and self.server.application.on(
-            "endless-error"
-        )
+        endless = self.path.startswith("/no-") and self.server.application.on("endless-error")
         bare = self.command == "HEAD" or answer.status == HTTPStatus.NO_CONTENT
         self.send_response(answer.status)
         for name, value in (*answer.headers.items(), *headers):
