@@ -35,7 +35,7 @@ def errors(site: Site) -> None:
             auth = None if odd.request.method == "TRACE" else site.auth  # RFC 9110, 9.3.8
             answer = site.ask(odd.what, odd.request, auth)
         except TargetError as error:  # a connection that is closed shows nothing
-            site.find("security.no-answer", f"{odd.what}: {error}")
+            site.find("security.no-answer", f"{odd.what}: {shown(str(error))}")
             continue
         except StopError:
             break
