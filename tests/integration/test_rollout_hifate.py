@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -19,6 +21,7 @@ from pytest_release.history import Entry, History
 from pytest_release.rollout.desk import Desk, Wish, resume, run
 from pytest_release.rollout.output import HEAD, TAIL
 from tests.integration.hifate_nodes import GIT, Fleet, Node, git, publish
+from tests.integration.sshd import sshd
 
 PAGE = "<!doctype html>"
 
@@ -293,6 +296,26 @@ def test_a_release_that_does_not_load(fleet: Fleet) -> None:
     assert status == 1
     assert why(fleet).endswith("expected success to be True, got False")
     assert fleet.two.runs == runs(fleet, "1.0.0")
+    assert_untouched(fleet.one, before)
+
+
+@pytest.mark.needs("sshd", "ssh")
+def test_over_a_real_ssh(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Node 2 is new to ssh and greets with a banner; its release flaps, so that no gate runs."""
+    before = fleet.one.state
+    file = fleet.folder / "bin" / "ssh"
+    file.parent.mkdir()
+    file.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {fleet.folder}/config "$@"\n')
+    file.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{file.parent}:{os.environ['PATH']}")
+
+    with sshd(fleet.folder):
+        status = main([*fleet.arguments("3.1.0"), "--set", "node2_ssh=node"])
+
+    assert status == 1
+    assert why(fleet).startswith("node2-health: "), why(fleet)
+    assert fleet.rollout.tasks["node2-deploy"].outcome.why == "exit status 0; verified"
+    assert git(fleet.two.tree, "rev-parse", "HEAD") == fleet.commits["3.1.0"]
     assert_untouched(fleet.one, before)
 
 

@@ -24,6 +24,7 @@ HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:-]*")  # nothing that ssh takes fo
 SSH = (
     "ssh",
     *("-T", "-o", "BatchMode=yes"),
+    *("-o", "LogLevel=ERROR"),  # a banner, or a host that is new, is no output of the program
     *("-o", f"ConnectTimeout={CONNECT_S}"),
     *("-o", f"ServerAliveInterval={ALIVE_S}"),
     *("-o", f"ServerAliveCountMax={ALIVE_TRIES}"),

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -39,15 +39,20 @@ def repeatable(options: Mapping[str, Any]) -> bool:
 
 def act(order: Order, stage: Stage) -> Outcome:
     """Send it until enough good answers came in a row, or no try is left."""
+    environment, request = _addressed(order, stage)
+    with HttpTarget(environment) as target:
+        return _row(order, stage, lambda: _problem(target, request, order))
+
+
+def _row(order: Order, stage: Stage, ask: Callable[[], str]) -> Outcome:
+    """Ask until there are enough good answers in a row."""
     options = order.options
     needed = options.get("consecutive", 1)
     tries = max(needed, options.get("tries", needed))
     every_s = _seconds(options.get("every_s", 1.0))
-    environment, request = _addressed(order, stage)
-    target = HttpTarget(environment)
     row, why = 0, ""
     for number in range(1, tries + 1):
-        why = _problem(target, request, order)
+        why = ask()
         row = 0 if why else row + 1
         if row >= needed:
             return Outcome(done=True, why=_good(number, needed))

@@ -66,7 +66,8 @@ def _made(case: CheckCase, environment: Environment) -> Evidence:
     if (count := case.options.get("workers")) is not None:
         options["workers"] = count
     policy = replace(own, options=options, thresholds={})
-    return hot_reload.measure(case, policy, Scene(environment, HttpTarget(environment)))
+    with HttpTarget(environment) as target:
+        return hot_reload.measure(case, policy, Scene(environment, target))
 
 
 def _cases(order: Order, environment: Environment) -> Iterator[CheckCase]:
