@@ -177,7 +177,7 @@ MISTAKES = {
     r"with\.http: expected a mapping with either path or url, got a mapping of 2": (
         f"{HEAD}steps:\n" + ONE % "http: {path: /, url: 'http://x'}"
     ),
-    r"ssh: expected a host as ssh's own configuration knows it, perhaps with user@, got \"-oX": (
+    r"ssh: expected a host as ssh's own configuration knows it, .* names one, got \"-oX": (
         f"{HEAD}steps:\n" + ONE % "command: {argv: [a], ssh: '-oX'}"
     ),
 }
