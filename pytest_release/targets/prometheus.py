@@ -1,8 +1,5 @@
 """A Prometheus by its HTTP API: health, queries, targets, rules, alerts, its Alertmanagers.
 
-It speaks over `HttpTarget`, so that every answer is bounded in size and time; the environment's own
-authorisation is not sent there. What is not an answer is a `TargetError` with address and request.
-
 Everything that came from the server is plain text for whoever shows it; times are Unix seconds of
 the server's clock, 0 for never. https://prometheus.io/docs/prometheus/2.42/querying/api/
 """
@@ -12,35 +9,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
-from pytest_release.config.cases import Request
-from pytest_release.config.environment import Auth, Environment
+from pytest_release.config.environment import Environment
 from pytest_release.errors import TargetError
-from pytest_release.redaction import Secret, reveal
-from pytest_release.targets.http import Exchange, HttpTarget
+from pytest_release.targets.service import SHOWN, Health, Service, said
 
-TIMEOUT_S = 10.0  # for an answer
-LARGEST = 8 * 1024 * 1024  # bytes of an answer
-SHOWN = 300  # characters of what a server said
 MOST_POINTS = 11_000  # of a series that Prometheus gives in one answer
+RELOADED = "reloadConfigSuccess"
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Health:
-    """What a probe said.
-
-    Attributes:
-        well: It is the answer of a server that is well; a login page is not.
-        said: Status and first line, for people.
-    """
-
-    well: bool
-    said: str
 
 
 @dataclass(frozen=True)
@@ -129,16 +109,16 @@ class Prometheus:
     """
 
     def __init__(self, options: Mapping[str, Any], environment: Environment) -> None:
-        self._http = service(options, environment, "prometheus", "http://host:9090")
-        self.place = environment.redactor(self._http.describe(Request("GET", "/"), {}).url)
+        self._service = Service(options, environment, "prometheus", "http://host:9090")
+        self.place = self._service.place
 
     def healthy(self) -> Health:
         """Whether it lives: ``/-/healthy``."""
-        return self._probe("/-/healthy", "healthy")
+        return self._service.probe("/-/healthy", "healthy")
 
     def ready(self) -> Health:
         """Whether it serves: ``/-/ready``; it does not while it replays its log."""
-        return self._probe("/-/ready", "ready")
+        return self._service.probe("/-/ready", "ready")
 
     def query(self, expression: str, at: float | None = None) -> tuple[Series, ...]:
         """An instant query; a scalar is a series without labels.
@@ -207,104 +187,31 @@ class Prometheus:
     def configured(self) -> bool:
         """Whether the last reload of its configuration succeeded."""
         data = self._data("/api/v1/status/runtimeinfo")
-        return self._read("/api/v1/status/runtimeinfo", data, lambda d: bool(d[RELOADED]))
-
-    def _probe(self, path: str, word: str) -> Health:
-        answer = self._get(path, {})
-        text = answer.body[:SHOWN].decode(errors="replace").strip()
-        said = f"{answer.status} {text.partition(chr(10))[0]}".strip()
-        page = text.startswith("<")
-        return Health(answer.status == 200 and word in text.lower() and not page, said)
+        return self._service.read("/api/v1/status/runtimeinfo", data, lambda d: bool(d[RELOADED]))
 
     def _series(self, path: str, params: Mapping[str, str]) -> tuple[Series, ...]:
-        return self._read(path, self._data(path, params), lambda data: tuple(_series(data)))
+        return self._service.read(path, self._data(path, params), lambda data: tuple(_series(data)))
 
     def _each(
         self, path: str, key: str, make: Callable[[Any], T], params: Mapping[str, str] | None = None
     ) -> tuple[T, ...]:
         data = self._data(path, params or {})
-        return self._read(path, data, lambda data: tuple(make(each) for each in data[key]))
-
-    def _read(self, path: str, data: Any, make: Callable[[Any], T]) -> T:  # noqa: ANN401 - JSON
-        try:
-            return make(data)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError):
-            raise TargetError(
-                f"{self.place}: {path} answers in another form: expected what Prometheus 2 says"
-            ) from None
+        return self._service.read(path, data, lambda data: tuple(make(each) for each in data[key]))
 
     def _data(self, path: str, params: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401
-        answer = self._get(path, params or {})
-        asked = f"{path} {params['query']!r}" if params and "query" in params else path
+        answer = self._service.ask(path, params)
+        shown = f"{self.place}{path}"
+        if params and "query" in params:
+            shown = f"{shown} {params['query']!r}"
         try:
             told = json.loads(answer.body)
             if told["status"] == "success":
                 return told["data"]
-            error = f"{told.get('errorType', 'error')}: {told.get('error', '')}"[:SHOWN]
+            reason = f"{told.get('errorType', 'error')}: {told.get('error', '')}"[:SHOWN]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            self._refuse(asked, answer)
-        raise TargetError(f"{self.place}: {asked} is refused ({answer.status}): {error}")
-
-    def _refuse(self, asked: str, answer: Exchange) -> NoReturn:
-        text = answer.body[:SHOWN].decode(errors="replace").strip().partition("\n")[0]
-        raise TargetError(
-            f"{self.place}: {asked} answers {answer.status} {text!r}: "
-            'expected {"status": "success", ...} of Prometheus\' API'
-        )
-
-    def _get(self, path: str, params: Mapping[str, str]) -> Exchange:
-        return fetch(self._http, self.place, path, params)
-
-
-RELOADED = "reloadConfigSuccess"
-
-
-def service(
-    options: Mapping[str, Any], environment: Environment, name: str, example: str
-) -> HttpTarget:
-    """What speaks with a service of an environment, and sends it its own authorisation only.
-
-    Raises:
-        TargetError: The environment does not name the service.
-    """
-    url = reveal(options.get("url", "")).rstrip("/")
-    if not url.startswith(("http://", "https://")):
-        raise TargetError(f"{environment.source}: services.{name}.url: expected {example}")
-    auth = None
-    if token := options.get("token"):
-        auth = Auth("bearer", token=Secret(reveal(token)))
-    elif username := options.get("username"):
-        password = Secret(reveal(options.get("password", "")))
-        auth = Auth("basic", username=username, password=password)
-    return HttpTarget(replace(environment, base_url=url, auth=auth))
-
-
-def fetch(
-    http: HttpTarget,
-    place: str,
-    path: str,
-    params: Mapping[str, str],
-    method: str = "GET",
-    body: bytes | None = None,
-) -> Exchange:
-    """Ask a service; the whole answer, bounded.
-
-    Raises:
-        TargetError: There is none, or it broke off.
-    """
-    request = Request(
-        method,
-        path,
-        params=params,
-        raw=body,
-        timeout_s=TIMEOUT_S,
-        stall_s=TIMEOUT_S,
-        max_bytes=LARGEST,
-    )
-    answer = http.send(request)
-    if answer.broken:
-        raise TargetError(f"{place}: {path} breaks off: {answer.broken}")
-    return answer
+            expected = 'expected {"status": "success", ...} of Prometheus\' API'
+            raise TargetError(f"{shown} answers {said(answer)}: {expected}") from None
+        raise TargetError(f"{shown} is refused ({answer.status}): {reason}")
 
 
 def _series(data: Mapping[str, Any]) -> Iterator[Series]:
