@@ -29,7 +29,7 @@ def alerts(watch: Watch) -> Iterator[Finding]:
         severity = alert.labels.get("severity", "")
         if severity in severities and alert.name not in allowed:
             about = alert.annotations.get("summary", "") or alert.annotations.get("description", "")
-            since = f"since {_minutes(server.now() - alert.active_at)}" if alert.active_at else ""
+            since = f"for {_minutes(server.now() - alert.active_at)}" if alert.active_at else ""
             message = f"{severity}: {labelled(alert.labels)} fires {since}: {cut(about)}"
             yield watch.found("alert-firing", message.rstrip(": "), "none", alert.name)
     for name in expect.get("firing", []):
@@ -101,7 +101,7 @@ class _Canary:
         self._group = f"/metrics/job/pytest_release/instance/{uuid4().hex[:12]}"
 
     def findings(self) -> Iterator[Finding]:
-        """Push, wait until it fires and arrives, take it back, wait until it has ended."""
+        """Push, wait until it fires and arrives; take it back, wait until it has ended."""
         watch = self._watch
         if self._fires():
             message = f"{self._alert} fires already, before it was provoked"
@@ -115,7 +115,10 @@ class _Canary:
         else:
             watch.figures["fires_after_s"] = [fired]
             yield from self._arrived()
-        self._remove()
+        try:
+            self._remove()
+        except TargetError:
+            return  # afterwards it is tried again, and what stays is told
         ended = self._waited(lambda: not self._fires())
         if ended is None:
             message = f"{self._alert} fires {self._limit:g} s after its cause is gone"

@@ -188,7 +188,7 @@ def test_env_check_reads_the_environment_and_its_cases(command: Ran, tmp_path: P
 
 
 HIFATE_CASES = {"basic": 8, "stream": 13, "payment": 11, "hot_reload": 6}
-MOMENTRY_CASES = {"basic": 1, "package": 10, "row_count": 8, "tkg": 7, "identity": 8}
+MOMENTRY_CASES = {"basic": 1, "package": 10, "row_count": 8, "tkg": 7, "identity": 8, "monitoring": 2}
 SHIPPED_CASES = {
     "demo": {
         "basic": 10,
@@ -202,16 +202,17 @@ SHIPPED_CASES = {
         "contract": 3,
         "isolation": 9,
         "delivery": 9,
+        "monitoring": 18,
     },
-    "football-production": {"basic": 2},
-    "football-staging": {"basic": 2},
+    "football-production": {"basic": 2, "monitoring": 13},
+    "football-staging": {"basic": 2, "monitoring": 13},
     "hifate-node1": HIFATE_CASES,
     "hifate-node2": HIFATE_CASES,
     "momentry-dev": {**MOMENTRY_CASES, "isolation": 8},
     "momentry-production": {**MOMENTRY_CASES, "delivery": 9},
     "production": HIFATE_CASES,
-    "seisei-production": {"basic": 1},
-    "seisei-staging": {"basic": 1},
+    "seisei-production": {"basic": 1, "monitoring": 3},
+    "seisei-staging": {"basic": 1, "monitoring": 3},
 }
 SHIPPED_VARIABLES = {
     "FOOTBALL_URL": "https://football.example",
