@@ -188,7 +188,14 @@ def test_env_check_reads_the_environment_and_its_cases(command: Ran, tmp_path: P
 
 
 HIFATE_CASES = {"basic": 8, "stream": 13, "payment": 11, "hot_reload": 6}
-MOMENTRY_CASES = {"basic": 1, "package": 10, "row_count": 8, "tkg": 7, "identity": 8, "monitoring": 2}
+MOMENTRY_CASES = {
+    "basic": 1,
+    "package": 10,
+    "row_count": 8,
+    "tkg": 7,
+    "identity": 8,
+    "monitoring": 2,
+}
 SHIPPED_CASES = {
     "demo": {
         "basic": 10,
