@@ -17,7 +17,7 @@ from pytest_release.targets.settings import read_lines
 PLACEHOLDERS: Mapping[str, re.Pattern[str]] = {
     "asterisks": re.compile(r"\*{3,}"),
     "REDACTED": re.compile(r"redacted", re.IGNORECASE),
-    "changeme": re.compile(r"change[-_ ]?(?:me|it|this)\b", re.IGNORECASE),
+    "changeme": re.compile(r"(?<![a-z])change[-_ ]?(?:me|it|this)(?![a-z])", re.IGNORECASE),
     "an angle-bracketed hint": re.compile(r"^<[^<>]*>$"),
     "your_...": re.compile(r"^(?:your|enter|insert|put|replace)[-_ ]", re.IGNORECASE),
     "a word for what is to come": re.compile(

@@ -197,13 +197,13 @@ class Stack:
 
     def _make_repository(self) -> None:
         """The sources in a bare repository, at two versions; then a clone of it."""
-        origin = self.root / "origin.git"
+        origin, bare = self.root / "origin.git", "--template="  # no hooks
         self.git(
-            "init", "--quiet", "--bare", "--initial-branch=main", origin.name, folder=self.root
+            "init", "-q", bare, "--bare", "--initial-branch=main", origin.name, folder=self.root
         )
         stream = _commit(1, BEFORE) + f"reset refs/tags/v{BEFORE}\nfrom :1\n\n".encode()
         self.git("fast-import", "--quiet", folder=origin, stdin=stream + _commit(2, VERSION))
-        self.git("clone", "--quiet", str(origin), str(self.repository), folder=self.root)
+        self.git("clone", "-q", bare, str(origin), str(self.repository), folder=self.root)
 
     def _deploy(self) -> None:
         """The run folder as a copy of the sources, filled in; and the release before."""
