@@ -516,3 +516,10 @@ def test_every_code_is_in_the_page() -> None:
     named -= {"asterisks", "changeme"}  # kinds of placeholders
     assert len(named) > 30
     assert sorted(code for code in named if f"`preflight.{code}`" not in page) == []
+
+
+def test_a_setting_of_a_service_that_is_not_there(shared: Stack) -> None:
+    """The services that there are are named."""
+    found = of(shared, "effective", options={"settings": {"A": {"service": "web"}}})
+
+    assert said(found) == "compose.yaml has no service web, only db, ocr, odoo"
