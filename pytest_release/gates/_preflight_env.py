@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from pytest_release.config.validation import suggestion
 from pytest_release.errors import TargetError
@@ -53,7 +52,7 @@ def _lost(stack: Stack, keys: set[str]) -> Iterator[Finding]:
     release = stack.last_release
     if release is None:
         return
-    before = release / Path(stack.env_name).name
+    before = stack.env_before(release)
     for setting in read_lines(before):
         if setting.name not in keys:
             message = (

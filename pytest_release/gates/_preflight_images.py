@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_release.errors import TargetError
 from pytest_release.evidence import Finding, Severity
-from pytest_release.gates._preflight_stack import Stack, found
+from pytest_release.gates._preflight_stack import Stack, found, named
 from pytest_release.targets.compose import ComposeError
 from pytest_release.targets.registry import Image, read_image, read_manifest
 
@@ -35,7 +35,7 @@ def compose(stack: Stack) -> Iterator[Finding]:
         yield found("no-services", f"{where} has no service", "at least one")
     for name in stack.option("services", []):
         if name not in rendered.services:
-            message = f"{where} has no service {name}, only {', '.join(rendered.services)}"
+            message = f"{where} has no service {name}, only {named(list(rendered.services))}"
             yield found("no-such-service", message, name)
 
 

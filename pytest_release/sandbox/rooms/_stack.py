@@ -25,7 +25,6 @@ STACK = "stacks/odoo18"
 TAG, TAG_BEFORE = "sha-4b1ce21", "sha-1f0c9aa"
 LAST = f"{TAG_BEFORE}__20260122T021500Z"
 ORIGIN = "origin.git"
-PROJECT = "odoo18-demo"
 NETWORKS = ("bridge", "host", "none", "edge")
 LONGEST_SOCKET = 100  # characters of a unix socket's path, of 107
 IMAGES = ("odoo", "ocr", "postgres")
@@ -123,11 +122,7 @@ class Stack:
     def services(self) -> Mapping[str, Mapping[str, Any]]:
         """As an environment names them."""
         return {
-            "compose": {
-                "directory": str(self.run),
-                "project": PROJECT,
-                "socket": str(self.socket),
-            },
+            "compose": {"directory": str(self.run), "socket": str(self.socket)},
             "source": {
                 "repository": str(self.repository),
                 "stack": STACK,

@@ -219,8 +219,13 @@ def test_networks_that_the_case_names(shared: Stack) -> None:
         "there is no network monitoring, which the case expects; the engine has bridge, edge, "
         "host, none"
     )
-    services = {"compose": {"directory": str(shared.run)}, "engine": {"socket": str(shared.socket)}}
-    assert codes(made(services, "networks")) == []
+    for host, expected in {
+        f"unix://{shared.socket}": "",
+        "tcp://127.0.0.1:2375": "the engine is at tcp://127.0.0.1:2375; its networks are asked for "
+        "over a unix socket: add services.compose.socket",
+    }.items():
+        services = {"compose": {"directory": str(shared.run)}, "engine": {"docker_host": host}}
+        assert said(made(services, "networks")) == expected
 
 
 def test_a_key_may_be_optional_or_retired(own: Stack) -> None:
@@ -523,3 +528,31 @@ def test_a_setting_of_a_service_that_is_not_there(shared: Stack) -> None:
     found = of(shared, "effective", options={"settings": {"A": {"service": "web"}}})
 
     assert said(found) == "compose.yaml has no service web, only db, ocr, odoo"
+
+
+def test_a_folder_that_we_may_not_look_at() -> None:
+    """Is no answer, and no crash."""
+    long = f"/{'a' * 300}"
+    evidence = made({"compose": {"directory": long}}, "compose")
+
+    assert said(evidence) == f"{long} cannot be looked at: File name too long"
+
+
+def test_what_is_long_is_cut(own: Stack) -> None:
+    """Names of files, and messages."""
+    for number in range(10):
+        (own.run / f"{number}{'x' * 240}").touch()
+        (own.run / "sub").mkdir(exist_ok=True)
+    own.replace("compose.yaml", "@sha256:${OCR_DIGEST}", "")
+    own.set("TAG", "x" * 3000)
+
+    assert len(said(of(own, "drift"))) < 4000
+    assert len(said(of(own, "images"))) < 10_000
+
+
+def test_an_absolute_env_file_has_its_name_in_the_last_release(own: Stack) -> None:
+    """And is not compared with itself."""
+    own.set("SMTP_HOST", "smtp", own.last)
+    given = {"compose": {"env_file": str(own.run / ".env")}}
+
+    assert codes(of(own, "env", services=given)) == ["lost-key"]

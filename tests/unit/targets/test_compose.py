@@ -102,6 +102,14 @@ def test_files_are_named_in_order(stack: Compose) -> None:
     assert Compose(stack.directory / "nowhere").file == "compose.yaml"
 
 
+def test_an_env_file_may_name_the_files(stack: Compose) -> None:
+    """By compose's own variable."""
+    (stack.directory / "compose.yaml").rename(stack.directory / "stack.yaml")
+    (stack.directory / ".env").write_text(f"COMPOSE_FILE=stack.yaml\n{ENV}")
+
+    assert set(stack.rendered.services) == {"web", "tool"}
+
+
 BROKEN = {
     "a key that is none": (
         "services: {web: {imag: x}}\n",
