@@ -32,7 +32,7 @@ FOLDER = ROOT / "tests" / "faults"
 GATES = [gate for gate in declarative_gates() if about(gate) == "environment"]
 BOOK = load_casebook(ROOT / "fixtures", "demo", {})
 # Gates that ask the application nothing.
-SILENT = frozenset({"delivery", "monitoring", "security"})
+SILENT = frozenset({"delivery", "monitoring", "preflight", "security"})
 NOBODY = "http://127.0.0.1:9"  # the port of discard, where nobody answers
 CASES = {case.id: case for case in BOOK.cases if isinstance(case, CheckCase)}
 
