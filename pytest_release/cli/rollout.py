@@ -208,7 +208,8 @@ def _driven(drive: Callable[[], Result], wanted: str) -> int:
     """The exit status of a rollout: 0 when it came to what was wanted."""
     from pytest_release.rollout.state import NOT_ROLLED_BACK
 
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    ends = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, _interrupt) for number in ends}
     try:
         result = drive()
     except KeyboardInterrupt:
@@ -216,7 +217,8 @@ def _driven(drive: Callable[[], Result], wanted: str) -> int:
               file=sys.stderr)  # fmt: skip
         return INTERRUPTED
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     if result.status == wanted:
         return 0
     return UNHEALTHY if result.status == NOT_ROLLED_BACK else 1

@@ -32,6 +32,7 @@ from pytest_release.rollout.chronicle import good_releases, target_of
 from pytest_release.rollout.driver import Driver, Seal, Setting
 from pytest_release.rollout.journal import At, Event, Journal, read_events
 from pytest_release.rollout.lock import Locks, Owner, owner_of
+from pytest_release.rollout.processes import boot_id
 from pytest_release.rollout.progress import Quiet, Watcher
 from pytest_release.rollout.stage import Paths
 from pytest_release.rollout.state import Result, State, Target, fold
@@ -292,7 +293,7 @@ def _drive(
             journal.append("opened", **opened)
         state = fold(journal.events)
         driver = Driver(setting, journal, state)
-        driver.note("driver", who=desk.who, pid=os.getpid())
+        driver.note("driver", who=desk.who, pid=os.getpid(), boot=boot_id())
         if abort is not None and state.result is None and state.turn is None:
             driver.note("abort", why=abort)
         result = driver.drive()
@@ -363,11 +364,11 @@ def looks(root: Path) -> list[Look]:
     if not root.is_dir():
         return []
     found = []
-    for folder in sorted(path for path in root.iterdir() if path.is_dir() and path.name != LOCKS):
+    for folder in (path for path in root.iterdir() if path.is_dir() and path.name != LOCKS):
         state = _state(folder)
         if state is not None:
             found.append(Look(folder, state, _driver(root, state)))
-    return found
+    return sorted(found, key=lambda look: str(look.state.opened["at"]))
 
 
 def _driver(root: Path, state: State) -> Owner | None:

@@ -59,7 +59,7 @@ class Setting:
         environments: Those of the plan, by name.
         sign_with: URI of the key that signs bundles and promotions; None for ephemeral ones.
         who: The person who drives.
-        seal: Makes the rollout's own bundle and says its folder's name.
+        seal: Makes the rollout's own bundle and says its folder.
         watcher: Is told what happens, for people.
         at: Is called at every boundary; see `rollout.journal`. Tests kill the driver there.
     """
@@ -213,6 +213,9 @@ class Driver:
             self._judge(step, left.task, left.attempt, outcome, None)
 
     def _end_what_is_left(self, left: TaskState) -> None:
+        boots = [driver["boot"] for driver in self.state.drivers[-2:]]
+        if len(set(boots)) > 1:
+            return  # the machine was started again since: nothing is
         pids = set(marked(MARKER, f"{self.state.opened['rollout']}/{left.task}/{left.attempt}"))
         if left.pid is not None:
             pid, started = left.pid

@@ -15,7 +15,7 @@ import json
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,11 @@ class Owner:
         """This process."""
         pid = os.getpid()
         return cls(rollout, who, pid, start_time(pid) or 0, socket.gethostname(), boot_id(), since)
+
+    @property
+    def process(self) -> tuple[str, str, int, int]:
+        """Which process of which machine it is."""
+        return self.host, self.boot, self.pid, self.started
 
     @property
     def elsewhere(self) -> bool:
@@ -126,6 +131,7 @@ class Locks:
         self._files: dict[str, _File] = {}
         self.left: tuple[Owner, ...] = ()
         self._owner = owner
+        self._signed = False
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for name in sorted(environments):
@@ -145,7 +151,7 @@ class Locks:
         last = _owner(file.read())
         if last is None:
             return
-        if last.lives and (last.pid, last.started) != (self._owner.pid, self._owner.started):
+        if last.lives and last.process != self._owner.process:
             advice = f"; if that machine is gone, remove {path}" if last.elsewhere else ""
             raise RolloutError(_taken(name, last) + advice)
         if last.rollout not in (owner.rollout for owner in self.left):
@@ -156,13 +162,19 @@ class Locks:
         for file in self._files.values():
             file.write(canonical_json(asdict(self._owner)))
 
+        self._signed = True
+
     def clear(self) -> None:
         """Nothing is left to be finished."""
         for file in self._files.values():
             file.write(b"")
+        self._signed = False
 
     def close(self) -> None:
-        """Let go; what the files say stays."""
+        """Let go; of what is not finished the files say who left it."""
+        if self._signed:
+            self._owner = replace(self._owner, started=0)  # it drives no more, though it may live
+            self.sign()
         for file in self._files.values():
             file.close()
         self._files.clear()

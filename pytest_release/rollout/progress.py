@@ -71,6 +71,8 @@ class Plain(Watcher):
         if state.result is not None:
             self._line(f"{state.result.status.upper()}  {state.result.why}")
             self._output(state)
+        if state.bundle is not None:
+            self._line(f"report     {state.bundle}")
 
     def _output(self, state: State) -> None:
         """The last lines of what failed."""
@@ -165,8 +167,8 @@ class Machine(Watcher):
     def closed(self, state: State) -> None:
         """A line, and where something failed its last words."""
         if state.result is not None:
-            self._emit("closed", status=state.result.status, why=state.result.why, bundle=state.bundle,
-                       rollout=state.opened.get("rollout"))  # fmt: skip
+            self._emit("closed", status=state.result.status, why=state.result.why,
+                       bundle=state.bundle, rollout=state.opened.get("rollout"))  # fmt: skip
 
     def _emit(self, event: str, **members: Any) -> None:  # noqa: ANN401 - JSON values
         line = {"event": event, "at": datetime.now(UTC).isoformat(), **members}

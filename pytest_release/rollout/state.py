@@ -100,7 +100,7 @@ class State:
         drivers: Who drove, in order.
         turn: Set when it goes, or went, back.
         result: Set when nothing more will be done.
-        bundle: Name of the folder of its own report.
+        bundle: The folder of its own report.
         closed: Everything is written.
     """
 

@@ -78,6 +78,7 @@ def _addressed(order: Order, stage: Stage) -> tuple[Environment, Request]:
         path = reveal(options["path"])
     if environment.base_url is None:
         raise RolloutError(f"{environment.name} has no base_url: give the request a 'url'")
+    _refuse_forbidden(environment, path)
     request = Request(
         method=options.get("method", "GET"),
         path=path,
@@ -86,6 +87,15 @@ def _addressed(order: Order, stage: Stage) -> tuple[Environment, Request]:
         max_bytes=LARGEST,
     )
     return environment, request
+
+
+def _refuse_forbidden(environment: Environment, path: str) -> None:
+    """What a gate's policy forbids there, no step requests either."""
+    asked = path.partition("?")[0].rstrip("/")
+    for policy in environment.gates.values():
+        for suffix in policy.options.get("forbid", ()):
+            if asked.endswith(reveal(suffix).rstrip("/")):
+                raise RolloutError(f"{asked} is forbidden in {environment.name}: nothing was sent")
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any JSON value
