@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pytest_release.errors import TargetError
 from pytest_release.evidence import Finding
-from pytest_release.gates._preflight_stack import Stack, found, is_secret, shown
+from pytest_release.gates._preflight_stack import Stack, found, is_secret, named, shown
 from pytest_release.targets.app_config import Configuration
 from pytest_release.targets.settings import read_settings
 
@@ -117,7 +116,7 @@ def _of_env_file(stack: Stack, key: str) -> Source:
 def _of_container(stack: Stack, service: str, key: str) -> Source:
     """What a container starts with, and whether compose's file or an env file of it says so."""
     if service not in stack.rendered.services:
-        there = ", ".join(stack.rendered.services)
+        there = named(list(stack.rendered.services))
         raise TargetError(f"{stack.compose.file} has no service {service}, only {there}")
     value = stack.rendered.environment(service).get(key)
     written = key in stack.compose.written.get(service, {})
@@ -134,7 +133,7 @@ def _before(stack: Stack, name: str, wanted: Mapping[str, Any]) -> str:
         config = wanted.get("config")
         if config and Configuration(release / config["file"]).value(config["key"]):
             return f"{release.name}/{config['file']}"
-        file = release / Path(stack.env_name).name
+        file = stack.env_before(release)
         has = read_settings(file).get(wanted.get("env_file", name))
     except TargetError:
         return ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from pytest_release.config.validation import suggestion
 from pytest_release.errors import TargetError
@@ -17,7 +16,7 @@ from pytest_release.targets.settings import read_lines
 PLACEHOLDERS: Mapping[str, re.Pattern[str]] = {
     "asterisks": re.compile(r"\*{3,}"),
     "REDACTED": re.compile(r"redacted", re.IGNORECASE),
-    "changeme": re.compile(r"change[-_ ]?(?:me|it|this)\b", re.IGNORECASE),
+    "changeme": re.compile(r"(?<![a-z])change[-_ ]?(?:me|it|this)(?![a-z])", re.IGNORECASE),
     "an angle-bracketed hint": re.compile(r"^<[^<>]*>$"),
     "your_...": re.compile(r"^(?:your|enter|insert|put|replace)[-_ ]", re.IGNORECASE),
     "a word for what is to come": re.compile(
@@ -53,7 +52,7 @@ def _lost(stack: Stack, keys: set[str]) -> Iterator[Finding]:
     release = stack.last_release
     if release is None:
         return
-    before = release / Path(stack.env_name).name
+    before = stack.env_before(release)
     for setting in read_lines(before):
         if setting.name not in keys:
             message = (

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from pytest_release.errors import TargetError
 from pytest_release.evidence import Finding, Severity
-from pytest_release.gates._preflight_stack import Stack, found
+from pytest_release.gates._preflight_stack import Stack, found, named
 from pytest_release.targets.compose import ComposeError
 from pytest_release.targets.registry import Image, read_image, read_manifest
 
@@ -35,7 +35,7 @@ def compose(stack: Stack) -> Iterator[Finding]:
         yield found("no-services", f"{where} has no service", "at least one")
     for name in stack.option("services", []):
         if name not in rendered.services:
-            message = f"{where} has no service {name}, only {', '.join(rendered.services)}"
+            message = f"{where} has no service {name}, only {named(list(rendered.services))}"
             yield found("no-such-service", message, name)
 
 
@@ -50,19 +50,27 @@ def images(stack: Stack) -> Iterator[Finding]:
                 f"{_at(stack, name)} has build: it is made where it runs, from what lies there"
             )
             yield found("build", message, "an image that was built and tested before", "", severity)
-        elif not reference:
+        elif reference:
+            yield from _reference(_at(stack, name), reference, moving, severity)
+        else:
             yield found("no-image", f"{_at(stack, name)} names no image", "an image")
-        image = read_image(reference) if reference else None
-        if reference and image is None:
-            message = f"{_at(stack, name)} has the image {reference!r}, which is no reference"
-            yield found("bad-image", message, "registry/name:tag@sha256:...", reference)
-        elif image and image.moves and not service.get("build"):
-            what = f"the tag {image.tag}" if image.tag else "no tag, which means latest"
-            message = f"{_at(stack, name)} has the image {reference} with {what}"
-            yield found("latest", message, "a digest", reference, severity)
-        elif image and not image.digest and image.tag in moving:
-            message = f"{_at(stack, name)} has the image {reference}: the tag {image.tag} moves"
-            yield found("moving-tag", message, "a digest", reference, severity)
+
+
+def _reference(
+    where: str, reference: str, moving: Collection[str], severity: Severity
+) -> Iterator[Finding]:
+    """Whether an image's reference says which image is meant."""
+    image = read_image(reference)
+    if image is None:
+        message = f"{where} has the image {reference!r}, which is no reference"
+        yield found("bad-image", message, "registry/name:tag@sha256:...", reference)
+    elif image.moves:
+        what = f"the tag {image.tag}" if image.tag else "no tag, which means latest"
+        message = f"{where} has the image {reference} with {what}"
+        yield found("latest", message, "a digest", reference, severity)
+    elif not image.digest and image.tag in moving:
+        message = f"{where} has the image {reference}: the tag {image.tag} moves"
+        yield found("moving-tag", message, "a digest", reference, severity)
 
 
 def digests(stack: Stack) -> Iterator[Finding]:

@@ -37,8 +37,7 @@ def networks(stack: Stack) -> Iterator[Finding]:
     stack.count("external_networks", len(wanted))
     if not wanted:
         return
-    given = stack.service("compose").get("socket") or stack.service("engine").get("socket")
-    there = read_networks(Path(given or SOCKET))
+    there = read_networks(_socket(stack))
     for name, who in wanted.items():
         if name not in there:
             message = (
@@ -46,6 +45,20 @@ def networks(stack: Stack) -> Iterator[Finding]:
                 f"{named(sorted(there)) or 'none'}"
             )
             yield found("no-network", message, name)
+
+
+def _socket(stack: Stack) -> Path:
+    """Of the engine that compose is said to have; else of the one that the environment names.
+
+    Raises:
+        TargetError: That one has no socket on this machine.
+    """
+    given = stack.service("compose").get("socket")
+    host = str(stack.service("engine").get("docker_host", f"unix://{SOCKET}"))
+    if given is None and not host.startswith("unix://"):
+        advice = "its networks are asked for over a unix socket: add services.compose.socket"
+        raise TargetError(f"the engine is at {host}; {advice}")
+    return Path(given or host.removeprefix("unix://"))
 
 
 def disk(stack: Stack) -> Iterator[Finding]:

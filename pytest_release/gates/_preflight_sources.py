@@ -117,6 +117,5 @@ READERS: Mapping[str, Callable[[str, str], list[str]]] = {
     "Cargo.toml": _cargo,
     "build.rs": build_versions,
     "pyproject.toml": _pyproject,
-    "package.json": _package,
-    "package-lock.json": _package,
+    **{f"{name}.json": _package for name in ("package", "package-lock")},
 }

@@ -26,7 +26,10 @@ from pytest_release.targets.registry import Login
 from pytest_release.targets.settings import Setting, read_lines
 
 NAMED = 10  # things that one finding names
-WITH_PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]+@")
+WITH_PASSWORD = re.compile(
+    r"://[^/@\s]*:[^/@\s]+@|[?&][\w-]*(?:key|token|secret|signature|sig|password)=", re.IGNORECASE
+)
+LONGEST = 2_000  # characters of a message
 TEMPLATES = (".env.example", ".env.template", ".env.sample", "env.example")
 _SALT = secrets.token_bytes(16)  # so that a fingerprint is worth nothing outside this run
 
@@ -39,6 +42,7 @@ def found(
     severity: Severity = Severity.FAILURE,
 ) -> Finding:
     """A finding of this gate; what comes from files is cut and made harmless."""
+    message = message if len(message) <= LONGEST else f"{message[:LONGEST]}..."
     texts = (one_line(text) for text in (message, cut(expected), cut(received)))
     return Finding(f"preflight.{code}", next(texts), severity, next(texts), next(texts))
 
@@ -46,7 +50,7 @@ def found(
 def named(names: list[str]) -> str:
     """The first of some names, and how many there are more."""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    return ", ".join(map(cut, names[:NAMED])) + more
 
 
 def is_secret(key: str, value: str, others: frozenset[str] = frozenset()) -> bool:
@@ -141,6 +145,11 @@ class Stack:
     def env_name(self) -> str:
         """The name of the stack's env file."""
         return self.compose.env_file or ".env"
+
+    def env_before(self, release: Path) -> Path:
+        """The env file of the last release."""
+        name = Path(self.env_name)
+        return release / (name.name if name.is_absolute() else name)
 
     @cached_property
     def settings(self) -> list[Setting]:

@@ -1,7 +1,7 @@
 """A release can begin: its stack parses, its images are there, its settings real, its place ready.
 
-Nothing is started, changed, fetched or told: it reads files, and asks docker compose, git, the
-registry and the container engine.
+No container is started, nothing is changed or fetched: it reads files, and asks docker compose,
+git, the registry and the container engine.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from itertools import islice
 
 from pytest_release.config.cases import CheckCase
 from pytest_release.config.environment import GatePolicy
+from pytest_release.errors import TargetError
 from pytest_release.evidence import Evidence, Finding
 from pytest_release.gates import (
     _preflight_effective,
@@ -34,8 +35,12 @@ def measure(case: CheckCase, policy: GatePolicy, scene: Scene) -> Evidence:
     """
     stack = Stack(case, scene)
     told = CHECKS[case.check](stack)
-    findings = list(islice(told, MOST))
-    if more := sum(1 for _ in told):
+    try:
+        findings = list(islice(told, MOST))
+        more = sum(1 for _ in told)
+    except OSError as error:  # of a folder that we may not even look at
+        raise TargetError(f"{error.filename} cannot be looked at: {error.strerror}") from None
+    if more:
         findings.append(Finding("preflight.more", f"{more} findings more are not told"))
     return concluded(case, policy, findings, stack.figures)
 

@@ -147,7 +147,8 @@ class Compose:
     def _run(self, *arguments: str) -> tuple[bytes, str]:
         if not self.directory.is_dir():
             raise TargetError(f"{self.directory} is no folder: expected one with a compose file")
-        if not self.files and not any((self.directory / name).exists() for name in NAMES):
+        named = any((self.directory / name).exists() for name in (*self.files, *NAMES))
+        if not named and not self._names_files():
             raise ComposeError(f"{self.directory} has no compose file: none of {', '.join(NAMES)}")
         if self.env_file and not (self.directory / self.env_file).is_file():
             raise ComposeError(f"{self.directory / self.env_file} is missing, the env file")
@@ -164,6 +165,11 @@ class Compose:
         if status:
             raise ComposeError(f"{self._what()} fails: {self._why(said)}")
         return told, said
+
+    def _names_files(self) -> bool:
+        """Whether the env file says which files there are, by compose's own variable."""
+        env_file = self.directory / (self.env_file or ".env")
+        return any(line.startswith("COMPOSE_FILE=") for line in _lines(env_file))
 
     def _what(self) -> str:
         return f"docker compose config of {self.directory / self.file}"

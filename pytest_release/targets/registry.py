@@ -11,7 +11,9 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
+from ssl import SSLContext
 from time import monotonic
 from typing import Any
 
@@ -112,13 +114,23 @@ def read_manifest(image: Image, which: str, login: Login | None = None) -> tuple
     url = f"{_scheme(image.host)}://{image.host}/v2/{image.name}/manifests/{which}"
     own = login if login is not None and login.host == image.host else None
     try:
-        with httpx.Client(trust_env=False, timeout=TIMEOUT_S) as client:
+        with _client() as client:
             digest, body = _manifest(client, shown, url, {}, own)
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
         raise TargetError(f"the registry of {shown} cannot be asked: {error}") from None
     if which.startswith("sha256:") and which != f"sha256:{digest}":
         raise TargetError(f"{url} sends sha256:{digest}")
     return digest, body
+
+
+def _client() -> httpx.Client:
+    return httpx.Client(trust_env=False, timeout=TIMEOUT_S, verify=_trust())
+
+
+@cache
+def _trust() -> SSLContext:
+    """Loaded once: it costs more than all the rest."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 def _scheme(host: str) -> str:
@@ -148,7 +160,7 @@ def resolve_image(reference: str) -> str:
 
 
 def _digest(reference: str, url: str) -> str:
-    with httpx.Client(trust_env=False, timeout=TIMEOUT_S) as client:
+    with _client() as client:
         return _manifest(client, reference, url, {}, None, log_in=False)[0]
 
 

@@ -187,8 +187,15 @@ def test_env_check_reads_the_environment_and_its_cases(command: Ran, tmp_path: P
     ]
 
 
-HIFATE_CASES = {"basic": 8, "stream": 13, "payment": 11, "hot_reload": 6}
-MOMENTRY_CASES = {"basic": 1, "package": 10, "row_count": 8, "tkg": 7, "identity": 8}
+HIFATE_CASES = {"basic": 8, "stream": 13, "payment": 11, "hot_reload": 6, "preflight": 3}
+MOMENTRY_CASES = {
+    "basic": 1,
+    "package": 10,
+    "row_count": 8,
+    "tkg": 7,
+    "identity": 8,
+    "preflight": 4,
+}
 SHIPPED_CASES = {
     "demo": {
         "basic": 10,
@@ -202,6 +209,7 @@ SHIPPED_CASES = {
         "contract": 3,
         "isolation": 9,
         "delivery": 9,
+        "preflight": 12,
     },
     "football-production": {"basic": 2},
     "football-staging": {"basic": 2},
@@ -210,8 +218,8 @@ SHIPPED_CASES = {
     "momentry-dev": {**MOMENTRY_CASES, "isolation": 8},
     "momentry-production": {**MOMENTRY_CASES, "delivery": 9},
     "production": HIFATE_CASES,
-    "seisei-production": {"basic": 1},
-    "seisei-staging": {"basic": 1},
+    "seisei-production": {"basic": 1, "preflight": 11},
+    "seisei-staging": {"basic": 1, "preflight": 11},
 }
 SHIPPED_VARIABLES = {
     "FOOTBALL_URL": "https://football.example",

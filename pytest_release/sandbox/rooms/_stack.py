@@ -6,9 +6,11 @@ The folders, the git repository and docker compose are real; registry and engine
 
 from __future__ import annotations
 
+import atexit
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -22,7 +24,7 @@ BEFORE = "0.9.0"
 STACK = "stacks/odoo18"
 TAG, TAG_BEFORE = "sha-4b1ce21", "sha-1f0c9aa"
 LAST = f"{TAG_BEFORE}__20260122T021500Z"
-PROJECT = "odoo18-demo"
+ORIGIN = "origin.git"
 NETWORKS = ("bridge", "host", "none", "edge")
 LONGEST_SOCKET = 100  # characters of a unix socket's path, of 107
 IMAGES = ("odoo", "ocr", "postgres")
@@ -120,11 +122,7 @@ class Stack:
     def services(self) -> Mapping[str, Mapping[str, Any]]:
         """As an environment names them."""
         return {
-            "compose": {
-                "directory": str(self.run),
-                "project": PROJECT,
-                "socket": str(self.socket),
-            },
+            "compose": {"directory": str(self.run), "socket": str(self.socket)},
             "source": {
                 "repository": str(self.repository),
                 "stack": STACK,
@@ -196,14 +194,9 @@ class Stack:
         self._servers.pop().stop()
 
     def _make_repository(self) -> None:
-        """The sources in a bare repository, at two versions; then a clone of it."""
-        origin = self.root / "origin.git"
-        self.git(
-            "init", "--quiet", "--bare", "--initial-branch=main", origin.name, folder=self.root
-        )
-        stream = _commit(1, BEFORE) + f"reset refs/tags/v{BEFORE}\nfrom :1\n\n".encode()
-        self.git("fast-import", "--quiet", folder=origin, stdin=stream + _commit(2, VERSION))
-        self.git("clone", "--quiet", str(origin), str(self.repository), folder=self.root)
+        """The sources in a bare repository, at two versions; and a clone of it."""
+        for name in (ORIGIN, "source"):
+            shutil.copytree(_repositories() / name, self.root / name, symlinks=True)
 
     def _deploy(self) -> None:
         """The run folder as a copy of the sources, filled in; and the release before."""
@@ -236,6 +229,20 @@ class Stack:
             "odoo.conf": f"[options]\n{odoo}workers = 4\nproxy_mode = True\n",
             "storage.yaml": f"object_store:\n{lines}",
         }
+
+
+@cache
+def _repositories() -> Path:
+    """Both, made once a process: the clone finds the other beside itself, wherever they are."""
+    folder = Path(mkdtemp(prefix="pytest-release-repositories-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    stream = _commit(1, BEFORE) + f"reset refs/tags/v{BEFORE}\nfrom :1\n\n".encode()
+    bare = "--template="  # no hooks
+    run_git(folder, "init", "--quiet", bare, "--bare", "--initial-branch=main", ORIGIN)
+    run_git(folder / ORIGIN, "fast-import", "--quiet", stdin=stream + _commit(2, VERSION))
+    run_git(folder, "clone", "--quiet", bare, ORIGIN, "source")
+    run_git(folder / "source", "remote", "set-url", "origin", f"../{ORIGIN}")
+    return folder
 
 
 def _commit(mark: int, version: str) -> bytes:
