@@ -10,7 +10,7 @@ from pytest_release.errors import TargetError
 from pytest_release.evidence import Finding
 from pytest_release.gates._preflight_stack import Stack, found, is_secret
 from pytest_release.targets.app_config import Configuration
-from pytest_release.targets.settings import read_lines
+from pytest_release.targets.settings import Setting, read_lines
 
 # What no real value looks like, whatever its key.
 PLACEHOLDERS: Mapping[str, re.Pattern[str]] = {
@@ -45,21 +45,27 @@ def env_file(stack: Stack) -> Iterator[Finding]:
         near = suggestion(key, keys.keys() - wanted)
         message = f"{name} lacks {key}, which {template.name} has{near}"
         yield found("missing-key", message, f"{key}=...")
-    yield from _lost(stack, set(keys) | optional | set(stack.option("retired", [])))
+    yield from _lost(stack, keys)
 
 
-def _lost(stack: Stack, keys: set[str]) -> Iterator[Finding]:
+def _lost(stack: Stack, keys: Mapping[str, Setting]) -> Iterator[Finding]:
+    """What the last release has and this one has not: a key, or its value."""
     release = stack.last_release
     if release is None:
         return
     before = stack.env_before(release)
+    let_go = {*stack.option("optional", []), *stack.option("retired", [])}
     for setting in read_lines(before):
-        if setting.name not in keys:
-            message = (
-                f"{stack.env_name} lost {setting.name}, which the last release has "
-                f"({release.name}/{before.name}:{setting.line})"
-            )
+        now = keys.get(setting.name)
+        has = f"which the last release has ({release.name}/{before.name}:{setting.line})"
+        if setting.name in let_go:
+            continue
+        if now is None:
+            message = f"{stack.env_name} lost {setting.name}, {has}"
             yield found("lost-key", message, f"{setting.name}=..., or retired: [{setting.name}]")
+        elif setting.value and not now.value:
+            message = f"{stack.env_name}:{now.line}: {setting.name} lost its value, {has}"
+            yield found("lost-value", message, "a value")
 
 
 def placeholders(stack: Stack) -> Iterator[Finding]:

@@ -231,7 +231,10 @@ class Driver:
         opened = self.state.opened
 
         def spawned(pid: int) -> None:
-            self.note("spawned", task=task, attempt=attempt, pid=pid, started=start_time(pid) or 0)
+            started = start_time(pid) or 0
+            self.note(
+                "spawned", durable=False, task=task, attempt=attempt, pid=pid, started=started
+            )
 
         bundles = (bundle_of(t.outcome) for t in self.state.tasks.values() if t.status == DONE)
         return Stage(

@@ -54,8 +54,19 @@ class Journal:
         if torn:
             self.append("repaired", bytes=torn)
 
-    def append(self, event: str, **members: Any) -> Event:  # noqa: ANN401 - JSON values
-        """Write an event, and make it durable.
+    def append(
+        self,
+        event: str,
+        *,
+        durable: bool = True,
+        **members: Any,  # noqa: ANN401 - JSON values
+    ) -> Event:
+        """Write an event.
+
+        Args:
+            event: Its name.
+            durable: It survives the machine, too; what speaks of a process need not.
+            members: What is to be told.
 
         Raises:
             RolloutError: It was not written.
@@ -65,7 +76,7 @@ class Journal:
         name = " ".join(filter(None, (event, _subject(members))))
         self._at(f"{name}, before")
         try:
-            _write(self._descriptor, canonical_json(line) + b"\n")
+            _write(self._descriptor, canonical_json(line) + b"\n", durable=durable)
         except OSError as error:
             raise _failed(self.path, error) from None
         self.events.append(line)
@@ -82,12 +93,13 @@ def _subject(members: Mapping[str, Any]) -> str:
     return f"{task}/{attempt}" if task and attempt else str(task or "")
 
 
-def _write(descriptor: int, data: bytes) -> None:
+def _write(descriptor: int, data: bytes, *, durable: bool) -> None:
     end = os.lseek(descriptor, 0, os.SEEK_END)
     try:
         while data:
             data = data[os.write(descriptor, data) :]
-        os.fsync(descriptor)
+        if durable:
+            os.fsync(descriptor)
     except OSError:
         os.ftruncate(descriptor, end)  # the next event begins a line of its own
         raise

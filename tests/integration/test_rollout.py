@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -104,7 +105,7 @@ def deploy(name: str = "deploy") -> dict[str, Any]:
 GATE = {"name": "gate", "type": "gate", "with": {"gate": {"gates": ["basic"]}}}
 
 
-def run(yard: Yard, release: str, **changes: object) -> State:
+def run(yard: Yard, release: str, **changes: Any) -> State:  # noqa: ANN401
     """Carry the plan out, signed; how far it came."""
     yard.run(release, sign_with="ci.pem", seal=seal, **changes)
     return yard.looks[-1].state
@@ -177,6 +178,24 @@ def test_pytest_that_leaves_nothing(served: Yard) -> None:
         "pytest ended with status 4 and left nothing to believe: there is no report bundle"
     )
     assert "--no-such-option" in outcome.output.text
+
+
+def test_a_promotion_is_granted_once(served: Yard) -> None:
+    """The driver dies after it was granted: the history knows, and nobody asks again."""
+    served.plan(GATE, {"name": "may", "type": "promote"}, {"name": "good", "type": "record"})
+
+    def at(boundary: str) -> None:
+        if boundary == "ended may/1, before":
+            raise KeyboardInterrupt("here")
+
+    with pytest.raises(KeyboardInterrupt, match="here"):
+        run(served, "1.0", at=at)
+    result = served.resume(sign_with="ci.pem")
+
+    assert result.status == SUCCESS
+    found = served.look.state.tasks["may"].outcome.why
+    assert re.fullmatch(r"it was interrupted; record \d says that it was granted", found)
+    assert served.told.count(("here", "promote", "1.0", "success")) == 1
 
 
 def test_a_promotion_that_is_refused_stops(served: Yard) -> None:

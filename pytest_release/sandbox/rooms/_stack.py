@@ -239,7 +239,8 @@ def _repositories() -> Path:
     stream = _commit(1, BEFORE) + f"reset refs/tags/v{BEFORE}\nfrom :1\n\n".encode()
     bare = "--template="  # no hooks
     run_git(folder, "init", "--quiet", bare, "--bare", "--initial-branch=main", ORIGIN)
-    run_git(folder / ORIGIN, "fast-import", "--quiet", stdin=stream + _commit(2, VERSION))
+    packed = ("-c", "fastimport.unpackLimit=1")  # a tenth of the files
+    run_git(folder / ORIGIN, *packed, "fast-import", "--quiet", stdin=stream + _commit(2, VERSION))
     run_git(folder, "clone", "--quiet", bare, ORIGIN, "source")
     run_git(folder / "source", "remote", "set-url", "origin", f"../{ORIGIN}")
     return folder

@@ -190,6 +190,8 @@ _FAULTS: tuple[tuple[str, str, str, Edit], ...] = (
     ("misspelt-key", "missing-key", "a key of the env file is misspelt",
      lambda stack: stack.replace(".env", "SESSION_SECRET=", "SESION_SECRET=")),
     ("lost-key", "lost-key", "the env file lost a key that the last release has", _lost_from_both),
+    ("lost-value", "lost-value", "a key of the env file has lost its value",
+     _set("S3_ENDPOINT", "")),
     ("duplicate-key", "duplicate-key", "the env file sets a key twice", _duplicate),
     ("no-last-release", "no-answer", "the folder of the last release is missing", _no_release),
     ("no-template", "no-answer", "the sources have no template of the env file", _no_template),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -15,6 +16,7 @@ import pytest
 from pytest_release.errors import RolloutError
 from pytest_release.history import Entry, History
 from pytest_release.rollout import attempt
+from pytest_release.rollout.adapters import adapter
 from pytest_release.rollout.desk import Wish, resume, run
 from pytest_release.rollout.processes import start_time
 from pytest_release.rollout.stage import Order, Outcome, Stage
@@ -46,8 +48,9 @@ class Noting:
 @pytest.fixture
 def noting(monkeypatch: pytest.MonkeyPatch) -> None:
     """The adapter http is `Noting`."""
-    real = attempt.adapter
-    monkeypatch.setattr(attempt, "adapter", lambda name: Noting() if name == "http" else real(name))
+    monkeypatch.setattr(
+        attempt, "adapter", lambda name: Noting() if name == "http" else adapter(name)
+    )
 
 
 def noted(name: str, kind: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -147,9 +150,8 @@ def test_killed_at_every_boundary_of_the_way_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever it was killed at: resumed, the old release is there, once, and its gate ran."""
-    real = attempt.adapter
     mine = {"http": Noting(), "release": Told()}
-    monkeypatch.setattr(attempt, "adapter", lambda name: mine.get(name) or real(name))
+    monkeypatch.setattr(attempt, "adapter", lambda name: mine.get(name) or adapter(name))
 
     for yard, boundary in every_boundary(tmp_path, monkeypatch, back_and_forth, "2.x"):
         if boundary == "opened, before":
@@ -163,14 +165,12 @@ def test_killed_at_every_boundary_of_the_way_back(
         ]  # fmt: skip
 
 
-@pytest.mark.usefixtures("noting")
 def test_killed_at_every_boundary_and_aborted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was changed goes back, what was not stays; a decision stays a decision."""
-    real = attempt.adapter
-    told = Told()
-    monkeypatch.setattr(attempt, "adapter", lambda name: told if name == "release" else real(name))
+    mine = {"http": Noting(), "release": Told()}
+    monkeypatch.setattr(attempt, "adapter", lambda name: mine.get(name) or adapter(name))
 
     def prepare(yard: Yard) -> None:
         back_and_forth(yard)
@@ -187,7 +187,7 @@ def test_killed_at_every_boundary_and_aborted(
         decided = yard.look.state.result is not None
         begun = "deploy" in yard.look.state.tasks
         result = yard.resume(abort=True)
-        assert result.status == (SUCCESS if decided else ABORTED), boundary
+        assert result.status == (SUCCESS if decided else ABORTED), (boundary, result.why)
         if begun and not decided:
             assert yard.log[-1] == "/deploy/1.0", boundary
             assert yard.log.count("/deploy/1.0") == 1
@@ -272,3 +272,20 @@ def test_killed_again_and_again(yard: Yard) -> None:
     assert yard.resume().status == SUCCESS
     assert yard.log == ["a 2.0", "b 2.0", "c 2.0"]
     assert len(yard.look.state.drivers) == 5
+
+
+def test_the_machine_was_started_again(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody drives then, whatever runs under the old numbers now; the rollout goes on."""
+    yard.plan(step("one"), step("two"))
+    assert yard.killed_at(12, driving(yard))
+    lock = yard.folder / "rollouts" / "locks" / "here.lock"
+    owner = json.loads(lock.read_text())
+    lock.write_text(json.dumps({**owner, "pid": os.getpid(), "started": start_time(os.getpid())}))
+    assert standing(yard.look) == "running"
+
+    monkeypatch.setattr("pytest_release.rollout.lock.boot_id", lambda: "another")
+    monkeypatch.setattr("pytest_release.rollout.desk.boot_id", lambda: "another")
+
+    assert standing(yard.look) == "interrupted"
+    assert yard.resume().status == SUCCESS
+    assert yard.log == ["one 2.0", "two 2.0"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_release.errors import ReleaseError, RolloutError, UsageError
+from pytest_release.errors import HistoryError, ReleaseError, RolloutError, UsageError
 from pytest_release.history import Entry, History
 from pytest_release.rollout.desk import Wish, back, dry_run
 from pytest_release.rollout.state import (
@@ -22,7 +22,11 @@ from pytest_release.rollout.state import (
 from pytest_release.rollout.status import as_json, as_lines, standing
 from tests.unit.rollout.conftest import Yard, step
 
-FALSE = {"with": {"command": {"argv": ["false"]}}, "verify": [{"command": {"argv": ["true"]}}]}
+FALSE: dict[str, Any] = {
+    "with": {"command": {"argv": ["false"]}},
+    "verify": [{"command": {"argv": ["true"]}}],
+}
+TRUE: dict[str, Any] = {"with": {"command": {"argv": ["true"]}}}
 RECORD = {"name": "record", "type": "record"}
 
 
@@ -125,7 +129,7 @@ def test_attempts_and_pauses(yard: Yard) -> None:
 
 def test_done_is_what_shows(yard: Yard) -> None:
     """A deployment that exits 0 and changed nothing has failed."""
-    yard.plan(copy(**{"with": {"command": {"argv": ["true"]}}}))
+    yard.plan(copy(**TRUE))
     (yard.folder / "live").write_text("1.0")
 
     result = yard.run()
@@ -145,7 +149,7 @@ def test_what_shows_later_is_waited_for(yard: Yard) -> None:
             (yard.folder / "live").write_text("2.0")
 
     (yard.folder / "live").write_text("")
-    yard.plan(copy(**{"with": {"command": {"argv": ["true"]}}}, verify_within_s=30))
+    yard.plan(copy(**TRUE, verify_within_s=30))
 
     assert yard.run(pause=pause).status == SUCCESS
 
@@ -380,7 +384,7 @@ def test_what_cannot_be_wished_for(yard: Yard, wish: dict[str, str], message: st
     yard.plan(step("one"))
 
     with pytest.raises(UsageError, match=message):
-        yard.run(**wish)  # type: ignore[arg-type]
+        yard.run(**wish)
     assert not (yard.folder / "rollouts").exists()
 
 
@@ -453,7 +457,54 @@ def test_resume_needs_the_same_plan(shop: Yard) -> None:
         resume(shop.desk(), shop.looks[0].folder.name)
 
 
-def test_a_history_that_cannot_be_written(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+def refuse_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on the history is read-only."""
+
+    def append(self: History, entry: Entry, now: object) -> None:
+        raise HistoryError(f"{self.path} cannot be written: Read-only file system")
+
+    monkeypatch.setattr(History, "append", append)
+
+
+def test_a_history_that_becomes_read_only(shop: Yard) -> None:
+    """What had been begun ends, and nothing else is begun; later it goes on and records all."""
+    shop.plan(step("one"), step("two"))
+    with pytest.MonkeyPatch.context() as patch:
+
+        def at(boundary: str) -> None:
+            if boundary == "begun one/1, after":
+                refuse_records(patch)
+
+        expected = r"Read-only file system: nothing goes on that cannot be .*, then .* resume$"
+        with pytest.raises(RolloutError, match=expected):
+            shop.run("2.0", at=at)
+    assert shop.log == ["one 2.0"]
+
+    assert shop.resume().status == SUCCESS
+    assert shop.log == ["one 2.0", "two 2.0"]
+    assert [r.details["key"] for r in shop.records[-4:]] == [
+        "begin:here", "step:one:1", "step:two:1", "end:here",
+    ]  # fmt: skip
+
+
+def test_a_read_only_history_keeps_nobody_from_going_back(shop: Yard) -> None:
+    """The old release runs first; what was done is recorded when it can be."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def at(boundary: str) -> None:
+            if boundary == "turned, after":
+                refuse_records(patch)
+
+        with pytest.raises(RolloutError, match=r"Read-only file system: nothing goes on"):
+            shop.run("2.x", at=at)
+    assert live(shop) == "1.0"
+    assert standing(shop.looks[-1]) == "interrupted"
+
+    assert shop.resume().status == ROLLED_BACK
+    assert shop.told[-1] == ("here", "rollback", "1.0", "success")
+
+
+def test_a_history_that_cannot_be_written(yard: Yard) -> None:
     """Nothing is begun that cannot be recorded; once it can, the rollout goes on."""
     yard.plan(step("one"), step("two"))
     (yard.folder / "history.jsonl").mkdir()

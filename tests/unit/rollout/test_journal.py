@@ -111,7 +111,7 @@ def test_a_full_disk_ends_the_driver_and_nothing_is_lost(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return real(descriptor, data)
 
-    monkeypatch.setattr(module.os, "write", write)
+    monkeypatch.setattr(os, "write", write)
     with pytest.raises(RolloutError, match=r"journal\.jsonl cannot be written: No space left on d"):
         yard.run()
     monkeypatch.undo()

@@ -196,10 +196,12 @@ def test_it_ends_in_time_and_is_not_too_large(
     stack: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With all that it started."""
+    patient = compose.TIMEOUT_S
     monkeypatch.setattr(compose, "TIMEOUT_S", 0.1)
     with pytest.raises(TargetError, match=r"compose\.yaml did not answer within 0\.1 s$"):
         _ = Compose(stack.directory, command=("/bin/sh", "-c", "sleep 60 & wait")).rendered
 
+    monkeypatch.setattr(compose, "TIMEOUT_S", patient)
     monkeypatch.setattr(compose, "LARGEST", 1000)
     command = (sys.executable, "-c", "print('x' * 2000)")
     with pytest.raises(TargetError, match=r"compose\.yaml answered more than 1000 bytes$"):
