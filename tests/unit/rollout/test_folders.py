@@ -15,7 +15,7 @@ from pytest_release.rollout import folders
 from pytest_release.rollout.desk import Wish, run
 from pytest_release.rollout.folders import Shelf
 from pytest_release.rollout.state import STOPPED, SUCCESS
-from tests.unit.rollout.conftest import Yard, step
+from tests.unit.rollout.conftest import Yard
 
 NOW = datetime(2026, 1, 30, 10, 15, tzinfo=UTC)
 
@@ -204,11 +204,14 @@ def test_a_rollout_copies_switches_and_goes_back(yard: Yard, source: Path, does:
 
 def test_a_copy_that_was_killed_is_found_or_made_again(yard: Yard, source: Path) -> None:
     """Wherever the driver dies, there is one copy in the end, and it is used."""
-    copy = step("copy", "backup", **{"with": {"folder": {"do": "copy", "root": "releases",
-                                                         "source": "source"}}})  # fmt: skip
-    switch = step("switch", **{"with": {"folder": {"do": "switch", "root": "releases"}}})
-    for one in (copy, switch):
-        one.pop("verify")
+    actions: dict[str, dict[str, str]] = {
+        "copy": {"do": "copy", "root": "releases", "source": "source"},
+        "switch": {"do": "switch", "root": "releases"},
+    }
+    copy, switch = (
+        {"name": name, "type": "preflight", "with": {"folder": action}}
+        for name, action in actions.items()
+    )
     yard.plan(copy, switch)
 
     for number in (5, 6, 10, 13, 14, 18):
