@@ -65,10 +65,11 @@ def act(order: Order, stage: Stage) -> Outcome:
     if order.seconds <= lasts:
         why = f"a watch of {lasts:g} s does not fit into its step: give that a longer timeout_s"
         return Outcome(done=False, why=why)
+    guards = list(_guards(order, stage))
     start = Look(time.monotonic(), stage.now(), None, "")
     watch = Watch(order, stage, start)
     stop, looks = threading.Event(), Queue()
-    for guard in list(_guards(order, stage)):
+    for guard in guards:
         given = (guard, start.at + lasts, stop, looks, stage)
         threading.Thread(target=_look_on, args=given, daemon=True).start()
     try:

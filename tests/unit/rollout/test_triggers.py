@@ -12,7 +12,7 @@ from pytest_release.rollout.triggers import Alarm, Band, Look, Trigger
 START = datetime(2026, 11, 28, 19, 0, tzinfo=UTC)
 
 
-def look(at: float, bad: bool | None, said: str = "seen", value: str = "7 %") -> Look:  # noqa: FBT001
+def look(at: float, bad: bool | None, said: str = "seen", value: str = "7 %") -> Look:
     """One look, so many seconds after the start."""
     return Look(at, START + timedelta(seconds=at), bad, said, value)
 
