@@ -188,7 +188,15 @@ def test_env_check_reads_the_environment_and_its_cases(command: Ran, tmp_path: P
 
 
 HIFATE_CASES = {"basic": 8, "stream": 13, "payment": 11, "hot_reload": 6}
-MOMENTRY_CASES = {"basic": 1, "package": 10, "row_count": 8, "tkg": 7, "identity": 8, "monitoring": 2}
+MOMENTRY_CASES = {
+    "basic": 1,
+    "package": 10,
+    "row_count": 8,
+    "tkg": 7,
+    "identity": 8,
+    "monitoring": 2,
+}
+FOOTBALL_CASES = {"basic": 2, "monitoring": 13, "slo": 2}
 SHIPPED_CASES = {
     "demo": {
         "basic": 10,
@@ -203,9 +211,10 @@ SHIPPED_CASES = {
         "isolation": 9,
         "delivery": 9,
         "monitoring": 18,
+        "slo": 2,
     },
-    "football-production": {"basic": 2, "monitoring": 13},
-    "football-staging": {"basic": 2, "monitoring": 13},
+    "football-production": FOOTBALL_CASES,
+    "football-staging": FOOTBALL_CASES,
     "hifate-node1": HIFATE_CASES,
     "hifate-node2": HIFATE_CASES,
     "momentry-dev": {**MOMENTRY_CASES, "isolation": 8},
