@@ -22,7 +22,7 @@ TAIL = 4096  # bytes at the end of a script that are looked at
 COMPLETE = re.compile(rb"^-- PostgreSQL database (?:cluster )?dump complete\s*$", re.MULTILINE)
 AFTERWARDS = re.compile(rb"(?:\s|--[^\n]*|\\unrestrict [^\n]*)*")  # what may follow that line
 CREATED = re.compile(r"^; Archive created at (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)", re.MULTILINE)
-TABLE = re.compile(r"^\d+; \d+ \d+ TABLE (\S+) (\S+) ", re.MULTILINE)
+TABLE = re.compile(r"^\d+; \d+ \d+ TABLE (?!DATA )(\S+) (\S+) ", re.MULTILINE)
 IN_SCRIPT = re.compile(
     rb"^CREATE (?:UNLOGGED )?TABLE (?:\"?([^\s\".]+)\"?\.)?\"?([^\s\"(]+)", re.MULTILINE
 )

@@ -73,6 +73,10 @@ class Watchers:
             else:
                 return
 
+    def address(self, service: str) -> str:
+        """Base URL of one of `SERVICES`."""
+        return self._urls[service]
+
     @property
     def services(self) -> Mapping[str, Mapping[str, Any]]:
         """As an environment names them."""
