@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from pytest_release.sandbox.answers import Answer
 from pytest_release.sandbox.changes import body, late, raw, status
@@ -28,33 +27,21 @@ def _outage(number: int) -> bool:
     return 20 <= number < 60
 
 
-class _Stall:
-    """A worker that freezes once, `begin` seconds after its first request, for `length` seconds.
-
-    Requests that come meanwhile are answered when it wakes up, all at once.
-    """
+class _Frozen:
+    """Whether a worker is frozen: once, `begin` s after its first request, for `length` s."""
 
     def __init__(self, begin: float, length: float) -> None:
         self._begin, self._length = begin, length
         self._first: float | None = None
 
-    def __call__(self, answer: Answer) -> Answer:
+    def __call__(self, _number: int) -> bool:
         now = time.monotonic()
         self._first = now if self._first is None else self._first
-        wakes = self._first + self._begin + self._length
-        frozen = wakes - self._length <= now < wakes
-        return replace(answer, wait=wakes - now) if frozen else answer
+        return 0 <= now - self._first - self._begin < self._length
 
 
-class _Ramp:
-    """Each answer of a worker comes `step` seconds later than the one before, up to `most`."""
-
-    def __init__(self, step: float, most: float) -> None:
-        self._step, self._most, self._wait = step, most, 0.0
-
-    def __call__(self, answer: Answer) -> Answer:
-        self._wait = min(self._wait + self._step, self._most)
-        return replace(answer, wait=self._wait)
+def _later(number: int) -> bool:
+    return number >= 20
 
 
 def _fault(
@@ -80,14 +67,14 @@ def _fault(
 ROOM = Room(
     faults=(
         _fault("slow-tail", "p95", "Every third prediction takes 0.7 s", late(0.7), _every(3)),
-        _fault("stall", "p95", "The workers freeze for 0.8 s, and catch up", _Stall(0.3, 0.8),
-               path=""),
+        _fault("stall", "p95", "What comes in 0.8 s of a freeze waits for 0.8 s", late(0.8),
+               _Frozen(0.3, 0.8), path=""),
         _fault("slow-health", "p95", "Health takes 0.35 s, above its own limit", late(0.35),
                path="/health/"),
         _fault("regression", "regression", "Answers take 0.2 s: within the limit, but not what "
                "they used to", late(0.2), path=""),
-        _fault("slow-ramp", "degrades", "Each answer takes longer than the one before",
-               _Ramp(0.004, 0.4), path=""),
+        _fault("slow-ramp", "degrades", "Answers take 0.4 s from the twentieth on", late(0.4),
+               _later, path=""),
         _fault("errors", "error-rate", "One prediction in twenty is a 500", status(500),
                _every(20)),
         _fault("outage", "min-availability", "Predictions are 503 for a while", status(503),
