@@ -203,7 +203,9 @@ MOMENTRY_CASES = {
     "identity": 8,
     "preflight": 4,
     "security": 2,
+    "monitoring": 2,
 }
+FOOTBALL_CASES = {"basic": 2, "security": 9, "monitoring": 13, "slo": 2}
 SHIPPED_CASES = {
     "demo": {
         "basic": 10,
@@ -219,16 +221,18 @@ SHIPPED_CASES = {
         "delivery": 9,
         "preflight": 12,
         "security": 17,
+        "monitoring": 18,
+        "slo": 2,
     },
-    "football-production": {"basic": 2, "security": 9},
-    "football-staging": {"basic": 2, "security": 9},
+    "football-production": FOOTBALL_CASES,
+    "football-staging": FOOTBALL_CASES,
     "hifate-node1": HIFATE_CASES,
     "hifate-node2": HIFATE_CASES,
     "momentry-dev": {**MOMENTRY_CASES, "isolation": 8},
     "momentry-production": {**MOMENTRY_CASES, "delivery": 9},
     "production": HIFATE_CASES,
-    "seisei-production": {"basic": 1, "preflight": 11, "security": 7},
-    "seisei-staging": {"basic": 1, "preflight": 11, "security": 7},
+    "seisei-production": {"basic": 1, "preflight": 11, "monitoring": 3, "security": 7},
+    "seisei-staging": {"basic": 1, "preflight": 11, "monitoring": 3, "security": 7},
 }
 SHIPPED_VARIABLES = {
     "FOOTBALL_URL": "https://football.example",
