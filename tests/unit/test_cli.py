@@ -187,8 +187,8 @@ def test_env_check_reads_the_environment_and_its_cases(command: Ran, tmp_path: P
     ]
 
 
-HIFATE_CASES = {"basic": 8, "stream": 13, "payment": 11, "hot_reload": 6}
-MOMENTRY_CASES = {"basic": 1, "package": 10, "row_count": 8, "tkg": 7, "identity": 8}
+HIFATE_CASES = {"basic": 8, "stream": 13, "payment": 11, "hot_reload": 6, "smoke": 3}
+MOMENTRY_CASES = {"basic": 1, "package": 10, "row_count": 8, "tkg": 7, "identity": 8, "smoke": 2}
 SHIPPED_CASES = {
     "demo": {
         "basic": 10,
@@ -202,18 +202,20 @@ SHIPPED_CASES = {
         "contract": 3,
         "isolation": 9,
         "delivery": 9,
+        "smoke": 11,
     },
-    "football-production": {"basic": 2},
-    "football-staging": {"basic": 2},
+    "football-production": {"basic": 2, "smoke": 2},
+    "football-staging": {"basic": 2, "smoke": 2},
     "hifate-node1": HIFATE_CASES,
     "hifate-node2": HIFATE_CASES,
     "momentry-dev": {**MOMENTRY_CASES, "isolation": 8},
     "momentry-production": {**MOMENTRY_CASES, "delivery": 9},
     "production": HIFATE_CASES,
-    "seisei-production": {"basic": 1},
-    "seisei-staging": {"basic": 1},
+    "seisei-production": {"basic": 1, "smoke": 7},
+    "seisei-staging": {"basic": 1, "smoke": 7},
 }
 SHIPPED_VARIABLES = {
+    "SEISEI_ODOO_IMAGE": "registry.example/seisei/odoo:18",
     "FOOTBALL_URL": "https://football.example",
     "FOOTBALL_STAGING_URL": "https://staging.football.example",
     "HIFATE_URL": "https://hifate.example",
