@@ -306,7 +306,7 @@ def test_what_runs_is_what_the_registry_has(podman: Podman, smoked: Smoked) -> N
 
     assert (same.findings, pinned.findings) == ((), ())
     assert codes(moved) == ["smoke.other-image", "smoke.not-steady"]
-    assert f"odoo@sha256:{was}" in moved.failures[0].message
+    assert f"sha256:{was}" in moved.failures[0].message
     assert f"the release names sha256:{resolve_image(name)}" in moved.failures[0].message
     assert codes(other)[:1] == ["smoke.unattested-image"]
 
