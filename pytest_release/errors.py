@@ -12,6 +12,7 @@
     ├── SandboxError          the embedded reference deployment
     ├── HistoryError          the history: its file, or its chain
     ├── PromotionError        a promotion that cannot be decided, or recorded
+    ├── RolloutError          a rollout that cannot begin, go on or do one of its steps
     └── VerificationError     an attestation or a bundle that does not verify
 
 Every message is complete by itself: what was read, where, what was expected, what to do.
@@ -57,6 +58,10 @@ class HistoryError(ReleaseError):
 
 class PromotionError(ReleaseError):
     """A promotion cannot be decided or recorded; a refusal is no error, but a decision."""
+
+
+class RolloutError(ReleaseError):
+    """A rollout cannot begin or go on, or one of its steps cannot be done; says which and why."""
 
 
 class VerificationError(ReleaseError):

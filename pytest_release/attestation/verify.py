@@ -55,21 +55,25 @@ class VerifiedBundle:
     sha256: str
 
 
-def digest_files(folder: Path) -> dict[str, dict[str, Any]]:
+def digest_files(folder: Path, attestation: str = ATTESTATION) -> dict[str, dict[str, Any]]:
     """Every file of a bundle but its attestation: name -> ``sha256``, ``size`` in bytes.
+
+    Args:
+        folder: The bundle.
+        attestation: Name of the file that signs the others.
 
     Raises:
         VerificationError: Something in the folder is not a plain file.
     """
-    sizes = _plain_files(folder)
+    sizes = _plain_files(folder, attestation)
     return {name: {"sha256": sha256_of(folder / name), "size": sizes[name]} for name in sizes}
 
 
-def _plain_files(folder: Path) -> dict[str, int]:
+def _plain_files(folder: Path, attestation: str) -> dict[str, int]:
     """Size in bytes by name."""
     sizes = {}
     for path in sorted(folder.iterdir()):
-        if path.name == ATTESTATION:
+        if path.name == attestation:
             continue
         status = path.lstat()
         if not stat.S_ISREG(status.st_mode):
@@ -108,7 +112,7 @@ def verify_bundle(
         raise VerificationError("the two statements do not speak of the same subjects")
     if result.get("result") != _in_toto(gate["verdict"]):
         raise VerificationError("the two statements do not agree on the result")
-    _check_files(folder, gate["files"])  # 4
+    check_files(folder, gate["files"])  # 4
     _check_times(gate, now)  # 5
     strangers = opened[0].strangers | opened[1].strangers
     return VerifiedBundle(subjects, gate, signers, strangers, _digest(lines))
@@ -152,10 +156,23 @@ def _in_toto(verdict: str) -> str:
     return verdict if verdict in ("PASSED", "WARNED", "FAILED") else "FAILED"
 
 
-def _check_files(folder: Path, signed: Mapping[str, Mapping[str, Any]]) -> None:
-    """Names and sizes first: of a file that was not signed, however large, nothing is read."""
+def check_files(
+    folder: Path, signed: Mapping[str, Mapping[str, Any]], attestation: str = ATTESTATION
+) -> None:
+    """Prove that a bundle holds the files that were signed, and no other.
+
+    Names and sizes first: of a file that was not signed, however large, nothing is read.
+
+    Args:
+        folder: The bundle.
+        signed: ``sha256`` and ``size`` of each file by its name.
+        attestation: Name of the file that signs the others.
+
+    Raises:
+        VerificationError: They are others.
+    """
     try:
-        sizes = _plain_files(folder)
+        sizes = _plain_files(folder, attestation)
         for name in signed.keys() - sizes.keys():
             raise VerificationError(f"{name} was signed and is missing")
         for name in sizes.keys() - signed.keys():
@@ -164,7 +181,7 @@ def _check_files(folder: Path, signed: Mapping[str, Mapping[str, Any]]) -> None:
             if size != signed[name]["size"]:
                 message = f"{name} was changed: it has {size} bytes"
                 raise VerificationError(f"{message}, signed were {signed[name]['size']}")
-        found = digest_files(folder)
+        found = digest_files(folder, attestation)
     except OSError as error:
         message = f"{error.filename} cannot be read: {error.strerror}"
         raise VerificationError(message) from None

@@ -21,6 +21,7 @@ from pytest_release.cli import (
     keygen,
     package,
     promote,
+    rollout,
     sandbox,
     verify,
     waive,
@@ -37,6 +38,7 @@ COMMANDS = (
     delivery,
     sandbox,
     promote,
+    rollout,
     waive,
     countersign,
     history,
@@ -68,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pytest-release",
         description="Keys, verification, environments, packages, documents, the sandbox, "
-        "promotions and the history. "
+        "promotions, rollouts and the history. "
         "The gates themselves are run by pytest: pytest --env NAME.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

@@ -96,10 +96,14 @@ class Sandbox:
 
     @property
     def services(self) -> Mapping[str, Mapping[str, Any]]:
-        """Stores and parts as an environment names them; none when there are none."""
+        """Stores and parts as an environment names them; none when there are none.
+
+        Several parts may say something of one service, each its own keys.
+        """
         found = dict(self._stores.services) if self._stores else {}
         for part in self._running.values():
-            found.update(part.services)
+            for name, options in part.services.items():
+                found[name] = {**found.get(name, {}), **options}
         return found
 
     @property

@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "tests" / "faults"
 GATES = [gate for gate in declarative_gates() if about(gate) == "environment"]
 BOOK = load_casebook(ROOT / "fixtures", "demo", {})
-SILENT = frozenset({"delivery", "security"})  # gates that ask the application nothing
+SILENT = frozenset({"delivery", "preflight", "security"})  # they ask the application nothing
 NOBODY = "http://127.0.0.1:9"  # the port of discard, where nobody answers
 CASES = {case.id: case for case in BOOK.cases if isinstance(case, CheckCase)}
 

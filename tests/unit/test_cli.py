@@ -187,13 +187,22 @@ def test_env_check_reads_the_environment_and_its_cases(command: Ran, tmp_path: P
     ]
 
 
-HIFATE_CASES = {"basic": 8, "stream": 13, "payment": 11, "hot_reload": 6, "security": 4, "smoke": 3}
+HIFATE_CASES = {
+    "basic": 8,
+    "stream": 13,
+    "payment": 11,
+    "hot_reload": 6,
+    "preflight": 3,
+    "security": 4,
+    "smoke": 3,
+}
 MOMENTRY_CASES = {
     "basic": 1,
     "package": 10,
     "row_count": 8,
     "tkg": 7,
     "identity": 8,
+    "preflight": 4,
     "security": 2,
     "smoke": 2,
 }
@@ -210,6 +219,7 @@ SHIPPED_CASES = {
         "contract": 3,
         "isolation": 9,
         "delivery": 9,
+        "preflight": 12,
         "security": 17,
         "smoke": 11,
     },
@@ -220,8 +230,8 @@ SHIPPED_CASES = {
     "momentry-dev": {**MOMENTRY_CASES, "isolation": 8},
     "momentry-production": {**MOMENTRY_CASES, "delivery": 9},
     "production": HIFATE_CASES,
-    "seisei-production": {"basic": 1, "security": 7, "smoke": 7},
-    "seisei-staging": {"basic": 1, "security": 7, "smoke": 7},
+    "seisei-production": {"basic": 1, "preflight": 11, "security": 7, "smoke": 7},
+    "seisei-staging": {"basic": 1, "preflight": 11, "security": 7, "smoke": 7},
 }
 SHIPPED_VARIABLES = {
     "SEISEI_ODOO_IMAGE": "registry.example/seisei/odoo:18",

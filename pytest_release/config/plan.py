@@ -1,0 +1,156 @@
+"""A rollout's plan: the steps, what each means and how it acts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pytest_release.redaction import Redactor
+
+CHANGING = frozenset({"deploy", "reload"})  # types after which an environment is another
+STOP, CONTINUE, ROLLBACK = "stop", "continue", "rollback"
+
+
+@dataclass(frozen=True)
+class Action:
+    """How something is done.
+
+    Attributes:
+        adapter: Name of the module in ``rollout/adapters`` that does it.
+        options: As its schema says, with ``{{name}}`` unfilled; the values of variables are
+            `Secret`.
+        line: Where it stands in the plan, counted from 1.
+    """
+
+    adapter: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    line: int = 1
+
+
+@dataclass(frozen=True)
+class Retries:
+    """Attempts after a failed one.
+
+    Attributes:
+        times: So many at most.
+        wait_s: Seconds before the first of them.
+        factor: Each wait is so many times the one before.
+        most_s: No wait is longer.
+    """
+
+    times: int = 0
+    wait_s: float = 1.0
+    factor: float = 2.0
+    most_s: float = 60.0
+
+    def pause(self, attempt: int) -> float:
+        """Seconds between the attempt of this number, from 1, and the next."""
+        return float(min(self.most_s, self.wait_s * self.factor ** (attempt - 1)))
+
+
+@dataclass(frozen=True)
+class When:
+    """A step is done only if some of these paths changed between two commits.
+
+    Attributes:
+        changed: Paths, or git's patterns.
+        repository: On this machine.
+        since: The one commit, with ``{{name}}`` unfilled.
+        until: The other.
+    """
+
+    changed: tuple[str, ...]
+    repository: Path
+    since: str = "{{previous_commit}}"
+    until: str = "{{commit}}"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a plan.
+
+    Attributes:
+        type: What it means.
+        environment: Where.
+        action: How.
+        needs: Names of the steps that end before it begins.
+        timeout_s: Seconds for one attempt.
+        on_failure: `STOP`, `CONTINUE` or `ROLLBACK`.
+        idempotent: It may be done again when nobody knows whether it was done; None: as its
+            adapter says.
+        verify: What shows that it was done.
+        verify_within_s: Seconds in which that must show.
+        undo: What takes it back.
+        line: Where it stands in the plan, counted from 1.
+    """
+
+    name: str
+    type: str
+    environment: str
+    action: Action
+    needs: tuple[str, ...] = ()
+    timeout_s: float = 600.0
+    retries: Retries = field(default_factory=Retries)
+    when: When | None = None
+    on_failure: str = STOP
+    idempotent: bool | None = None
+    verify: tuple[Action, ...] = ()
+    verify_within_s: float = 0.0
+    undo: tuple[Action, ...] = ()
+    line: int = 1
+
+    @property
+    def actions(self) -> Iterator[Action]:
+        """All that it may do."""
+        yield from (self.action, *self.verify, *self.undo)
+
+
+@dataclass(frozen=True)
+class Mode:
+    """A part of a plan.
+
+    Attributes:
+        only: Names of the steps that are done; None for all.
+        skip: Names of steps that are not.
+        waiver: Environment and gate of the waiver that it needs.
+    """
+
+    only: frozenset[str] | None = None
+    skip: frozenset[str] = frozenset()
+    waiver: tuple[str, str] | None = None
+
+    def has(self, step: str) -> bool:
+        """Whether the step is done in it."""
+        return step not in self.skip and (self.only is None or step in self.only)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One plan file, resolved.
+
+    Attributes:
+        system: The stack in the history.
+        steps: In an order in which each comes after what it needs.
+        rollback: What brings the last good release of an environment back.
+        values: For ``{{name}}``.
+        digest: SHA-256 of the canonical plan, before its variables.
+        redactor: Removes the plan's secrets from any text.
+    """
+
+    name: str
+    system: str
+    source: Path
+    digest: str
+    steps: tuple[Step, ...]
+    rollback: tuple[Step, ...] = ()
+    values: Mapping[str, str] = field(default_factory=dict)
+    modes: Mapping[str, Mode] = field(default_factory=dict)
+    description: str = ""
+    redactor: Redactor = field(default_factory=Redactor, compare=False)
+
+    @property
+    def environments(self) -> tuple[str, ...]:
+        """Where something is done, in order, each once."""
+        return tuple(dict.fromkeys(step.environment for step in (*self.steps, *self.rollback)))
