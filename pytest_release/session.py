@@ -26,6 +26,7 @@ from pytest_release.config.environment import Environment, GatePolicy
 from pytest_release.errors import BundleError, EvidenceError, SandboxError, TargetError
 from pytest_release.evidence import Evidence, from_json
 from pytest_release.ledger import Ledger, Outcome
+from pytest_release.progress import Board, Receiver
 from pytest_release.redaction import Redactor
 from pytest_release.release import Context, Identity, Release, read_identity
 from pytest_release.runner import Runner, plain_id
@@ -106,11 +107,17 @@ class Session:
             if case.gate in self.environment.gates:
                 self.ledger.declare(case.id, case.gate)
         register = self.config.pluginmanager.register
+        board = Board(self.config)
+        self.config.add_cleanup(board.close)
         if self.config.getoption("dist", "no") == "no":
-            self._runner = Runner(self.environment, casebook, self.order.suites, subjects)
+            suites = self.order.suites
+            self._runner = Runner(self.environment, casebook, suites, subjects, board.say)
             register(self._runner, "release-runner")
         else:
-            self._workers = Workers(self._told(subjects), {case.parameter for case in cases})
+            receiver = Receiver(board)
+            self.config.add_cleanup(receiver.close)
+            told = {**self._told(subjects), "progress": receiver.address}
+            self._workers = Workers(told, {case.parameter for case in cases})
             register(self._workers, "release-workers")
 
     def _start(self, sandbox: Sandbox) -> None:
