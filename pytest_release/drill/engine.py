@@ -5,7 +5,7 @@
 - A fault is caught when its gate comes to the verdict that the recipe names, by the finding that
   the fault promises, in a message that says what it must. Anything less is not: not another
   finding of the right gate, and not another gate.
-- What was not caught is shown to all other gates, so that it is known which of them see it.
+- What was missed is shown to all other gates, so that it is known which of them see it.
 """
 
 from __future__ import annotations
@@ -48,6 +48,13 @@ class State(StrEnum):
     ELSEWHERE = "wrong gate"
     MISSED = "missed"
     BROKEN = "not shown"
+    GREEN = "green"
+    RED = "red"
+
+    @property
+    def good(self) -> bool:
+        """It is what a drill wants."""
+        return self in (State.CAUGHT, State.GREEN)
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,7 @@ class Result:
         state: What became of it.
         message: Of the finding that caught it; else what was said instead.
         seconds: That it took, the start of the sandbox included.
-        others: What other gates said, by gate; they are asked only when it was not caught.
+        others: What other gates said, by gate; they are asked only when it was missed.
     """
 
     fault: str
@@ -125,7 +132,7 @@ class Engine:
         others: Mapping[str, str] = {}
         try:
             state, message = self._run(recipe) if recipe.run else self._measure(recipe)
-            if state is not State.CAUGHT:
+            if state is State.MISSED:
                 others = self._ask_others(recipe)
         except ReleaseError as error:
             state, message = State.BROKEN, str(error)
@@ -149,16 +156,15 @@ class Engine:
 
     @contextmanager
     def stage(self, faults: Collection[str], *gates: str) -> Iterator[Stage]:
-        """The demo with faults, and what these gates need; with what all need when none is named.
+        """The demo with faults, and what these gates need.
 
         Raises:
             SandboxError: It does not start.
             TargetError: What is deployed cannot be found out.
         """
         system = self.casebook.system
-        stores = system if not gates or self._stored() & set(gates) else None
-        asked = gates or None
-        with Sandbox(self._workers, tuple(faults), STREAM_SECONDS, 0, stores, asked) as sandbox:
+        stores = system if self._stored() & set(gates) else None
+        with Sandbox(self._workers, tuple(faults), STREAM_SECONDS, 0, stores, gates) as sandbox:
             demo = at_home(self.environment, sandbox.base_url, sandbox.services, sandbox.secrets)
             there = find_subjects(demo, stores, Wanted(demo.uuids)) if stores else Subjects()
             with HttpTarget(demo) as target:
@@ -203,7 +209,7 @@ class Engine:
     def _ask_others(self, recipe: Recipe) -> dict[str, str]:
         """What the other gates find, by gate."""
         found = {}
-        with self.stage([recipe.fault]) as stage:
+        with self.stage([recipe.fault], *self.environment.gates) as stage:
             for gate, policy in self.environment.gates.items():
                 seen = stage.measure(*(case for case in stage.cases if case.gate == gate))
                 verdict = judge(gate, policy, seen)

@@ -87,7 +87,8 @@ def read_recipes(
         UsageError: There is no such gate or fault.
     """
     switches = known()
-    recipes = [_read(file, switches) for file in sorted(folder.glob("*/*.yaml"))]
+    recipes = [_read(file, switches) for file in folder.glob("*/*.yaml")]
+    recipes.sort(key=lambda recipe: recipe.fault)
     there = {recipe.fault for recipe in recipes}
     if lost := sorted(switches.keys() - there):
         raise ConfigError(Problem(folder, None, "", f"there is no recipe for {', '.join(lost)}"))

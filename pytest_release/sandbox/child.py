@@ -26,6 +26,7 @@ from typing import Any
 from pytest_release.errors import SandboxError
 
 NURSERY = "pytest_release.sandbox.nursery"
+OURS = "pytest_release."  # modules that may be imported on a child's behalf: they do nothing then
 STOP_LIMIT = 3.0  # seconds a child has to leave before it is killed
 LAST_LINES = 15  # of a dead child's standard error
 
@@ -50,6 +51,7 @@ class Child:
         theirs, self._held = os.pipe()
         asked = {
             "module": module,
+            "ours": module.startswith(OURS),
             "options": json.dumps(options),
             "descriptors": list(descriptors),
             "folder": os.getcwd(),  # noqa: PTH109 - a text
@@ -61,6 +63,7 @@ class Child:
         self.pid = int(self._line() or 0)
         if not self.pid:
             self.let_go()
+            self.join()
             raise SandboxError(f"{module} cannot be started: the sandbox's nursery has died")
 
     def _line(self) -> bytes:
@@ -93,7 +96,7 @@ class Child:
 
     def join(self, seconds: float | None = None) -> None:
         """Wait until it has left, `STOP_LIMIT` or as long as is said; kill it when it does not."""
-        if not self._wait(STOP_LIMIT if seconds is None else seconds):
+        if self.pid and not self._wait(STOP_LIMIT if seconds is None else seconds):
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
             self._wait(STOP_LIMIT)
@@ -125,6 +128,7 @@ class _Nursery:
 
     def _running(self) -> socket.socket:
         if self._control is None or self._process is None or self._process.poll() is not None:
+            self.close()
             self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs:
                 self._process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
@@ -141,6 +145,7 @@ class _Nursery:
 
     def close(self) -> None:
         """The nursery leaves; its children do not depend on it."""
+        atexit.unregister(self.close)
         if self._control is not None and self._process is not None:
             self._control.close()
             self._process.wait(STOP_LIMIT)

@@ -7,8 +7,8 @@ is started once by whoever starts the first child (`sandbox.child`) and ends wit
   child's standard input and error, the pipe on which its pid and its end are told, and what else
   it inherits.
 - What is asked for is imported here first, so that the second child of a kind has it already. A
-  module that cannot be imported, or starts a thread, is run by a new interpreter instead, as
-  ``python -m`` would: a process with threads must not go on in a fork.
+  module that is not ours, cannot be imported, or starts a thread, is run by a new interpreter
+  instead, as ``python -m`` would: a process with threads must not go on in a fork.
 - A child is a process of its own: session, environment, folder, arguments and open files are those
   that were asked for. It runs its module as ``__main__``, and leaves without the exit handlers of
   this process.
@@ -68,7 +68,7 @@ class Nursery:
         with os.fdopen(order, "rb") as file:
             file.seek(0)
             asked = json.load(file)
-        forkable = _imported(asked["module"])
+        forkable = asked["ours"] and _imported(asked["module"])
         pid = os.fork()
         if pid == 0:
             signal.set_wakeup_fd(-1)
