@@ -55,6 +55,8 @@ def _connect(environment: Environment) -> int:
     from pytest_release.targets.reach import reach
 
     services = dict(environment.services)
+    if "url" not in services.get("edge", {}):
+        services.pop("edge", None)  # it is where base_url is
     if environment.base_url is not None:
         services["base_url"] = {"url": environment.base_url}
     status = 0

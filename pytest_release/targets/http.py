@@ -33,7 +33,7 @@ from pytest_release.targets.turns import Turns
 from pytest_release.targets.wire import Wire
 
 SHOWN_HEADERS = 100
-SHOWN_HEADER = 2_000  # characters of a header's value that are kept
+SHOWN_HEADER = 8_000  # characters of a header's value that are kept
 SHOWN_BODY = 4_000  # bytes of body that are kept where a callback takes it
 
 OnChunk = Callable[[bytes, Stamp], float | None]

@@ -187,8 +187,8 @@ def test_env_check_reads_the_environment_and_its_cases(command: Ran, tmp_path: P
     ]
 
 
-HIFATE_CASES = {"basic": 8, "stream": 13, "payment": 11, "hot_reload": 6}
-MOMENTRY_CASES = {"basic": 1, "package": 10, "row_count": 8, "tkg": 7, "identity": 8}
+HIFATE_CASES = {"basic": 8, "stream": 13, "payment": 11, "hot_reload": 6, "security": 4}
+MOMENTRY_CASES = {"basic": 1, "package": 10, "row_count": 8, "tkg": 7, "identity": 8, "security": 2}
 SHIPPED_CASES = {
     "demo": {
         "basic": 10,
@@ -202,16 +202,17 @@ SHIPPED_CASES = {
         "contract": 3,
         "isolation": 9,
         "delivery": 9,
+        "security": 17,
     },
-    "football-production": {"basic": 2},
-    "football-staging": {"basic": 2},
+    "football-production": {"basic": 2, "security": 9},
+    "football-staging": {"basic": 2, "security": 9},
     "hifate-node1": HIFATE_CASES,
     "hifate-node2": HIFATE_CASES,
     "momentry-dev": {**MOMENTRY_CASES, "isolation": 8},
     "momentry-production": {**MOMENTRY_CASES, "delivery": 9},
     "production": HIFATE_CASES,
-    "seisei-production": {"basic": 1},
-    "seisei-staging": {"basic": 1},
+    "seisei-production": {"basic": 1, "security": 7},
+    "seisei-staging": {"basic": 1, "security": 7},
 }
 SHIPPED_VARIABLES = {
     "FOOTBALL_URL": "https://football.example",
@@ -260,8 +261,8 @@ def test_env_check_of_an_unknown_name_lists_the_known(command: Ran, tmp_path: Pa
 
 
 def test_env_check_connects(command: Ran, tmp_path: Path, listener: str) -> None:
-    """Every service is tried, the deployment too."""
-    service = f"services: {{files: {{output: {tmp_path}}}}}\n"
+    """Every service is tried, the deployment too; an edge without an address is there."""
+    service = f"services: {{files: {{output: {tmp_path}}}, edge: {{token: right}}}}\n"
     write_fixtures(tmp_path, listener, service)
     status, out, err = command("env", "check", "here", "--connect")
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pytest_release.sandbox.room import Part, Room
+if TYPE_CHECKING:  # the processes of rooms import this package, and do not need it
+    from pytest_release.sandbox.room import Part, Room
 
 
 @cache

@@ -38,6 +38,7 @@ def test_the_table_holds_the_endpoints_of_the_real_system() -> None:
         "stream": 12,
         "health": 1,
         "momentry": 1,
+        "football": 2,
         "counts": 1,
         "document": 1,
         "endpoints": 1,

@@ -55,12 +55,12 @@ def test_a_body_is_read_to_its_end(serve: Serve, send: Send, answer: tuple[bytes
 
 def test_an_exchange_says_what_came(serve: Serve, send: Send) -> None:
     """Status, version, headers in lower case and in order, times of the connection apart."""
-    exchange = send(serve(plain(b"no", "X-A: 1", "x-a: 2", "X-Long: " + "x" * 5000, status=404)))
+    exchange = send(serve(plain(b"no", "X-A: 1", "x-a: 2", "X-Long: " + "x" * 9000, status=404)))
 
     assert exchange.status == 404
     assert exchange.http_version == "HTTP/1.1"
     assert [value for name, value in exchange.headers if name == "x-a"] == ["1", "2"]
-    assert len(dict(exchange.headers)["x-long"]) == 2000
+    assert len(dict(exchange.headers)["x-long"]) == 8000
     assert exchange.dns_ms is not None
     assert exchange.connect_ms is not None
     assert exchange.tls_ms is None
