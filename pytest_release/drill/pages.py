@@ -39,7 +39,7 @@ def html(matrix: Matrix) -> str:
         style=style,
         mood=matrix.verdict.lower(),
         verdict=matrix.verdict,
-        counts=markup(matrix.summary().removeprefix(f"{matrix.verdict} ")),
+        counts=markup(matrix.summary().removeprefix(f"{matrix.verdict}  ")),
         facts="".join(
             f"<div><dt>{markup(name)}</dt><dd>{markup(value)}</dd></div>"
             for name, value in facts.items()
