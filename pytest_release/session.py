@@ -12,7 +12,7 @@ The order of things, each step only when those before it went well:
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,9 +27,9 @@ from pytest_release.errors import BundleError, EvidenceError, SandboxError, Targ
 from pytest_release.evidence import Evidence, from_json
 from pytest_release.ledger import Ledger, Outcome
 from pytest_release.progress import Board, Receiver
-from pytest_release.redaction import Redactor
 from pytest_release.release import Context, Identity, Release, read_identity
 from pytest_release.runner import Runner, plain_id
+from pytest_release.sandbox.home import at_home
 from pytest_release.sandbox.server import Sandbox
 from pytest_release.subjects import Subjects, Wanted, find_subjects
 from pytest_release.targets.http import HttpTarget
@@ -283,21 +283,6 @@ class Session:
             tools=self.order.tools,
             waivers=tuple(map(environment.redactor, self.order.waivers)),
         )
-
-
-def at_home(
-    environment: Environment,
-    base_url: str | None,
-    services: Mapping[str, Mapping[str, Any]],
-    secrets: Iterable[str],
-) -> Environment:
-    """The environment at the address, and with the services, of the sandbox that it asked for."""
-    return replace(
-        environment,
-        base_url=base_url,
-        services={**environment.services, **services},
-        redactor=Redactor(environment.redactor.values.union(secrets)),
-    )
 
 
 def _outcome(report: pytest.TestReport) -> Outcome | None:

@@ -28,9 +28,10 @@ from pytest_release.progress import Sender
 from pytest_release.promotion.waivers import in_force
 from pytest_release.redaction import Redactor
 from pytest_release.runner import Runner
+from pytest_release.sandbox.home import at_home
 from pytest_release.sandbox.rooms import parts
 from pytest_release.sandbox.server import Sandbox
-from pytest_release.session import Order, Session, at_home
+from pytest_release.session import Order, Session
 from pytest_release.subjects import ALL, Subjects, Wanted
 from pytest_release.subjects import wanted as read_wanted
 from pytest_release.targets._httpx import httpcore, httpx

@@ -225,13 +225,13 @@ def _good(future: Future[Running]) -> bool:
 
 def _open_stores(system: System) -> Stores:
     try:
-        from pytest_release.sandbox.stores import Stores  # noqa: PLC0415 - an extra
+        from pytest_release.sandbox.stores import open_stores  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise SandboxError(
             f"the sandbox needs {error.name}, which is not installed: "
             "pip install 'pytest-release[sandbox]'"
         ) from None
-    return Stores(system)
+    return open_stores(system)
 
 
 def _listeners(port: int, count: int) -> Iterator[socket.socket]:

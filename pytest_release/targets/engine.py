@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -128,7 +129,8 @@ class Engine:
         Raises:
             TargetError: The engine does not answer, or not as its API says.
         """
-        filters = json.dumps({"label": [f"{PROJECT}={project}"]})
+        label = f"{PROJECT}={project}"
+        filters = json.dumps({"label": [label]}, separators=(",", ":"))
         query = {"all": "1", "filters": filters}
         listed = self._asked("/containers/json", query, seconds).get("list")
         if not isinstance(listed, list):
@@ -195,6 +197,7 @@ class Engine:
     def _get(self, path: str, query: Mapping[str, str], seconds: float) -> Mapping[str, Any]:
         """The JSON object of an answer; a list is the member ``list`` of one."""
         with self._errors(seconds):
+            self._knock(seconds)
             status, body = self._read(path, query, seconds)
         try:
             answer = json.loads(body)
@@ -209,6 +212,13 @@ class Engine:
         if not isinstance(answer, dict):
             raise TargetError(f"{self} does not answer with JSON to {path}: it is no Docker engine")
         return answer
+
+    def _knock(self, seconds: float) -> None:
+        """See that somebody listens: httpcore leaves the socket of a refused connection open."""
+        if self.place.startswith("unix://"):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(seconds)
+                client.connect(self.place.removeprefix("unix://"))
 
     def _read(self, path: str, query: Mapping[str, str], seconds: float) -> tuple[int, bytes]:
         body, ends = b"", monotonic() + seconds
@@ -227,7 +237,7 @@ class Engine:
             yield
         except httpx.TimeoutException:
             raise TargetError(f"{self} does not answer within {seconds:g} s") from None
-        except httpx.ConnectError as error:
+        except (httpx.ConnectError, OSError) as error:
             advice = "see services.engine.docker_host, and that this user may use the socket"
             raise TargetError(f"{self} cannot be reached: {_said(error)}; {advice}") from None
         except httpx.HTTPError as error:
@@ -283,7 +293,7 @@ def _client(place: str) -> httpx.Client:
 def _said(error: Exception) -> str:
     """The system's words, if there are any; httpcore wraps them."""
     wrapped = error.__cause__ or error
-    origin = wrapped.args[0] if wrapped.args else None
+    origin = error if isinstance(error, OSError) else wrapped.args[0] if wrapped.args else None
     return cut(getattr(origin, "strerror", None) or str(error) or type(error).__name__)
 
 

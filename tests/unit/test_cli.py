@@ -194,6 +194,7 @@ HIFATE_CASES = {
     "hot_reload": 6,
     "preflight": 3,
     "security": 4,
+    "smoke": 3,
 }
 MOMENTRY_CASES = {
     "basic": 1,
@@ -204,7 +205,10 @@ MOMENTRY_CASES = {
     "preflight": 4,
     "security": 2,
     "monitoring": 2,
+    "smoke": 2,
 }
+FOOTBALL_CASES = {"basic": 2, "security": 9, "monitoring": 13, "slo": 2, "smoke": 2}
+SEISEI_CASES = {"basic": 1, "preflight": 11, "monitoring": 3, "security": 7, "smoke": 7}
 SHIPPED_CASES = {
     "demo": {
         "basic": 10,
@@ -221,18 +225,21 @@ SHIPPED_CASES = {
         "preflight": 12,
         "security": 17,
         "monitoring": 18,
+        "slo": 2,
+        "smoke": 11,
     },
-    "football-production": {"basic": 2, "security": 9, "monitoring": 13},
-    "football-staging": {"basic": 2, "security": 9, "monitoring": 13},
+    "football-production": FOOTBALL_CASES,
+    "football-staging": FOOTBALL_CASES,
     "hifate-node1": HIFATE_CASES,
     "hifate-node2": HIFATE_CASES,
     "momentry-dev": {**MOMENTRY_CASES, "isolation": 8},
     "momentry-production": {**MOMENTRY_CASES, "delivery": 9},
     "production": HIFATE_CASES,
-    "seisei-production": {"basic": 1, "preflight": 11, "security": 7, "monitoring": 3},
-    "seisei-staging": {"basic": 1, "preflight": 11, "security": 7, "monitoring": 3},
+    "seisei-production": SEISEI_CASES,
+    "seisei-staging": SEISEI_CASES,
 }
 SHIPPED_VARIABLES = {
+    "SEISEI_ODOO_IMAGE": "registry.example/seisei/odoo:18",
     "FOOTBALL_URL": "https://football.example",
     "FOOTBALL_STAGING_URL": "https://staging.football.example",
     "HIFATE_URL": "https://hifate.example",

@@ -20,7 +20,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from pytest_release.errors import SandboxError
-from pytest_release.sandbox.database import EmbeddedPostgres
+from pytest_release.sandbox.database import open_postgres
 
 STACK, PLAIN = "odoo18-prod", "web-seisei"
 KEPT = 12
@@ -51,7 +51,7 @@ class Backups:
     def __init__(self, faults: frozenset[str]) -> None:
         self._faults = faults
         self._programs = programs()
-        self._postgres = EmbeddedPostgres()
+        self._postgres = open_postgres()
         self.folder = self._postgres.folder / "backups"
         try:
             self._furnish()
@@ -64,8 +64,9 @@ class Backups:
 
     def _furnish(self) -> None:
         with psycopg.connect(self._postgres.dsn, autocommit=True) as connection:
-            connection.execute("CREATE DATABASE odoo")
-        odoo = make_conninfo(self._postgres.dsn, dbname="odoo")
+            name = self._postgres.named("odoo")
+            connection.execute(f"CREATE DATABASE {name}")
+        odoo = make_conninfo(self._postgres.dsn, dbname=name)
         with psycopg.connect(odoo, autocommit=True) as connection:
             connection.execute(TABLES)
             if "monitoring.lost-rows" in self._faults:

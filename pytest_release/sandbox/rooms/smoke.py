@@ -52,16 +52,16 @@ class Furnished:
     """
 
     def __init__(self, faults: frozenset[str]) -> None:
-        from pytest_release.sandbox.database import EmbeddedPostgres  # noqa: PLC0415 - an extra
+        from pytest_release.sandbox.database import open_postgres  # noqa: PLC0415 - an extra
 
         self._leaving = ExitStack()
         try:
-            postgres = EmbeddedPostgres()
+            postgres = open_postgres()
             self._leaving.callback(postgres.stop)
             self._workers = postgres.folder / "workers"
             self._workers.mkdir()
             self._socket = postgres.folder / "engine.sock"
-            self.dsn, postmaster = _create(postgres.dsn, faults)
+            self.dsn, postmaster = _create(postgres.dsn, postgres.named(DATABASE), faults)
             self._start(faults, postmaster)
             self._await()
         except BaseException:
@@ -122,27 +122,27 @@ def _url(listener: socket.socket) -> str:
     return f"http://{HOST}:{listener.getsockname()[1]}"
 
 
-def _create(dsn: str, faults: frozenset[str]) -> tuple[str, int]:
+def _create(dsn: str, name: str, faults: frozenset[str]) -> tuple[str, int]:
     """The stack's own database, as its faults leave it; and the server's process."""
     import psycopg  # noqa: PLC0415 - an extra
     from psycopg.conninfo import make_conninfo  # noqa: PLC0415 - an extra
 
-    own = make_conninfo(dsn, dbname=DATABASE)
+    own = make_conninfo(dsn, dbname=name)
     with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {DATABASE}")
+        connection.execute(f"CREATE DATABASE {name}")
         if "smoke.empty-database" not in faults:
             with psycopg.connect(own, autocommit=True) as inside:
                 for table in TABLES:
                     inside.execute(f"CREATE TABLE {table} (id int PRIMARY KEY)")
         if "smoke.database-refuses" in faults:
-            connection.execute(f"ALTER DATABASE {DATABASE} ALLOW_CONNECTIONS false")
+            connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
         (folder,) = connection.execute("SHOW data_directory").fetchone() or ("",)
     return own, int((Path(folder) / "postmaster.pid").read_text().partition("\n")[0])
 
 
 def _begin(setting: Setting) -> None:
     """A worker is a container of the stack."""
-    if told := setting.parts.get("stack"):
+    if told := setting.parts.get(NAME):
         (Path(told["workers"]) / str(os.getpid())).touch()
 
 
@@ -224,6 +224,6 @@ ROOM = Room(
         *_PAGES,
         *(Fault(f"smoke.{n}", f"smoke.{code}", what, group="none") for n, code, what in _STACK),
     ),
-    parts=(Part("stack", frozenset({NAME}), _start),),
+    parts=(Part(NAME, frozenset({NAME}), _start),),
     begin=_begin,
 )
