@@ -481,7 +481,7 @@ def test_a_trigger_fires_on_what_people_meet(
 ) -> None:
     """Their errors, their waiting; the gates run on the release before, and are in the history."""
     plan = club.plan(gates=True, **{trigger: {"above": above}})
-    for step in plan["steps"]:
+    for step in (*plan["steps"], *(plan["rollback"] if trigger == "p95" else ())):
         if step["name"] == "gates":
             step["with"] = {"http": {"path": "/api/v1/predictions/1"}}
 
@@ -489,5 +489,6 @@ def test_a_trigger_fires_on_what_people_meet(
 
     assert re.search(said, went_back(club, result, trigger))
     back = club.state.tasks["back/gates"].outcome
-    assert back.why == "basic PASSED"
-    assert Path(back.facts["bundle"]).is_dir()
+    if trigger == "errors":
+        assert back.why == "basic PASSED"
+        assert Path(back.facts["bundle"]).is_dir()
