@@ -147,7 +147,8 @@ def sides(
     )
     furnish(tmp_path)
     with ExitStack() as running:
-        running.callback(lambda: [drop_database(address) for address in databases])
+        for address in databases:
+            running.callback(drop_database, address)
         for name, side in (("_DEV", dev), ("", production)):
             monkeypatch.setenv(f"MOMENTRY{name}_URL", running.enter_context(serving(side)))
             monkeypatch.setenv(f"MOMENTRY{name}_DSN", side.dsn)
