@@ -19,12 +19,12 @@ from pytest_release.config.plan import Plan, Step
 from pytest_release.errors import HistoryError
 from pytest_release.history import SUCCESS, Entry, History, Record
 from pytest_release.rollout.course import changed
+from pytest_release.rollout.fleet import begun
 from pytest_release.rollout.journal import At
 from pytest_release.rollout.state import (
     ABORTED,
     NOT_ROLLED_BACK,
     ROLLED_BACK,
-    SKIPPED,
     State,
     Target,
     TaskState,
@@ -144,6 +144,7 @@ def step_entry(plan: Plan, state: State, task: Step, ended: TaskState) -> tuple[
     driver = state.drivers[-1] if state.drivers else {}
     details = {
         "task": ended.task,
+        **({"node": task.node.name} if task.node else {}),
         "attempt": ended.attempt,
         "begun": ended.begun,
         "ended": ended.ended,
@@ -178,8 +179,7 @@ def closing(plan: Plan, state: State) -> Iterator[tuple[str, Entry]]:
     assert state.result is not None
     result, turned = state.result, state.turn
     moved = changed(plan, state)
-    touched = {s.environment for s in plan.steps
-               if s.name in state.tasks and state.tasks[s.name].status != SKIPPED}  # fmt: skip
+    touched = {step.environment for step in plan.steps if begun(state, step)}
     for name in plan.environments:
         if name in touched:
             details = {
