@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import threading
 import time
@@ -34,6 +35,7 @@ from pytest_release.rollout.processes import boot_id
 ANSWER_S = 20.0  # most that one question to the host takes
 RENEWALS = 3  # in the time of a lease
 SURE = 0.8  # of its time, after which whoever could not renew stops
+LONGEST_S = 3600  # of a lease: what a file says beyond that is not believed
 TRIES = 5  # to link; another's comes between only where many ask at once
 
 
@@ -80,6 +82,7 @@ class Lease:
         self._own = f"{folder}/{environment}.{secrets.token_hex(8)}.owner"
         self._confirmed = 0.0
         self._lost = ""
+        self._why = "no answer yet"
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -87,12 +90,13 @@ class Lease:
         """Take it, and go on renewing it.
 
         Returns:
-            Whose stale lease it was; None when it was nobody's.
+            Whose stale lease it removed; None when it removed none.
 
         Raises:
             RolloutError: Another holds it, or the host does not let us.
         """
-        told = {"owner": asdict(self._owner), "lease_s": self._host.place.lease_s}
+        name = self._own.rpartition("/")[2]
+        told = {"owner": asdict(self._owner), "lease_s": self._host.place.lease_s, "file": name}
         self._confirmed = time.monotonic()
         self._must("mkdir", "-p", "--", self._folder)
         self._must("tee", "--", self._own, given=canonical_json(told).decode())
@@ -130,7 +134,7 @@ class Lease:
 
     def _displaced(self, inode: int, seen: int, now: int) -> Owner | None:
         """Remove a lease that is stale, whoever else is doing the same."""
-        owner, lease_s = self._holder()
+        owner, lease_s, file = self._holder()
         age = now - seen
         if age <= lease_s and not _gone(owner):
             by = one_line(str(owner)) if owner else "another driver"
@@ -141,20 +145,29 @@ class Lease:
             )
         limit = f"{self._own}.limit"
         self._must("touch", "-d", f"@{seen + 1}", "--", limit)
-        self._must("flock", self._guard, "find", self._folder, "-maxdepth", "1",
-                   "-inum", str(inode), "!", "-newer", limit, "-delete")  # fmt: skip
+        this = ("-maxdepth", "0", "-inum", str(inode))
+        self._host.do("flock", self._guard, "find", self._lease, *this, "!", "-newer", limit,
+                      "-delete")  # fmt: skip
+        if file:  # under its own name it stays, if it is the lease still
+            self._host.do("find", f"{self._folder}/{file}", *this, "-links", "1", "-delete")
         self._must("rm", "-f", "--", limit)
         return owner
 
-    def _holder(self) -> tuple[Owner | None, float]:
-        """Who holds it, and for how long without renewal; what cannot be read is as ours is."""
+    def _holder(self) -> tuple[Owner | None, float, str]:
+        """Who holds it, for how long without renewal, and the name of their own file.
+
+        What cannot be read is as ours is.
+        """
         text = self._host.do("cat", "--", self._lease).output.text
         try:
             value: Any = json.loads(text)
             owner, lease_s = owner_from(value["owner"]), float(value["lease_s"])
+            file = str(value["file"])
         except (ValueError, TypeError, KeyError, RecursionError):
-            return None, self._host.place.lease_s
-        return owner, lease_s if 0 < lease_s <= 3600 else self._host.place.lease_s
+            return None, self._host.place.lease_s, ""
+        known = re.fullmatch(re.escape(self._environment) + r"\.[0-9a-f]{16}\.owner", file)
+        within = lease_s if 0 < lease_s <= LONGEST_S else self._host.place.lease_s
+        return owner, within, file if known else ""
 
     # -- while it is held
 
@@ -191,8 +204,6 @@ class Lease:
             f"more is begun; pytest-release rollout resume, when it may be"
         )
 
-    _why = "no answer yet"
-
     def give_back(self, *, finished: bool) -> None:
         """Remove it; of what is not finished it stays, stale, and says who left it."""
         self._ended.set()
@@ -204,8 +215,9 @@ class Lease:
                 return
             times = self._host.do("stat", "-c", "%i", "--", self._own)
             if times.status == 0:
-                self._host.do("flock", self._guard, "find", self._folder, "-maxdepth", "1",
-                              "-inum", str(_numbers(times.output.text)[0]), "-delete")  # fmt: skip
+                inode = str(_numbers(times.output.text)[0])
+                self._host.do("flock", self._guard, "find", self._lease, self._own,
+                              "-maxdepth", "0", "-inum", inode, "-delete")  # fmt: skip
 
 
 def _gone(owner: Owner | None) -> bool:

@@ -115,8 +115,7 @@ def test_a_stale_lease_is_taken_over_by_exactly_one(tmp_path: Path) -> None:
     def act(number: int) -> None:
         mine = lease(tmp_path, rollout=f"r{number}", host=f"m{number}")
         before = mine.take()
-        assert before is not None
-        assert before.rollout == "left"
+        assert before is None or before.rollout == "left"  # another may have removed it
         mine._ended.set()  # it is killed, in effect: nothing is given back
 
     assert at_once(8, act) == [0, *[1] * 7]
