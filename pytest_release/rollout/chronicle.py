@@ -17,7 +17,7 @@ from typing import Any
 
 from pytest_release.config.plan import Plan, Step
 from pytest_release.errors import HistoryError
-from pytest_release.history import SUCCESS, Entry, History, Record
+from pytest_release.history import ROLLBACK, ROLLOUT, SUCCESS, Entry, History, Record, is_good
 from pytest_release.rollout.course import changed
 from pytest_release.rollout.fleet import begun
 from pytest_release.rollout.journal import At
@@ -30,7 +30,6 @@ from pytest_release.rollout.state import (
     TaskState,
 )
 
-ROLLOUT, ROLLBACK, DEPLOY = "rollout", "rollback", "deploy"
 SHOWN = 2_000  # characters of a step's output that the history keeps
 LONGEST = 500  # characters of notes
 
@@ -108,17 +107,9 @@ def good_releases(records: Iterable[Record], stack: str, besides: str) -> dict[s
     """
     found: dict[str, dict[str, Record]] = {}
     for record in reversed(list(records)):
-        if record.stack == stack and record.details.get("rollout") != besides and _good(record):
+        if record.stack == stack and record.details.get("rollout") != besides and is_good(record):
             found.setdefault(record.env, {}).setdefault(record.version, record)
     return {name: list(versions.values()) for name, versions in found.items()}
-
-
-def _good(record: Record) -> bool:
-    if record.status != SUCCESS:
-        return False
-    if record.action == ROLLOUT:
-        return bool(record.details.get("changed"))
-    return record.action in (DEPLOY, ROLLBACK)
 
 
 def target_of(record: Record | None) -> Target:
