@@ -16,7 +16,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -30,10 +30,12 @@ from pytest_release.progress import Board, Receiver
 from pytest_release.release import Context, Identity, Release, read_identity
 from pytest_release.runner import Runner, plain_id
 from pytest_release.sandbox.home import at_home
-from pytest_release.sandbox.server import Sandbox
 from pytest_release.subjects import Subjects, Wanted, find_subjects
 from pytest_release.targets.http import HttpTarget
 from pytest_release.verdict import GateVerdict, RunVerdict, asked_for, judge_gate, judge_run
+
+if TYPE_CHECKING:  # most runs are of deployments that are there already
+    from pytest_release.sandbox.server import Sandbox
 from pytest_release.workers import Workers
 
 LONGEST_DETAIL = 500  # characters of a test's failure that a reason shows

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -29,13 +30,14 @@ from pytest_release.promotion.waivers import in_force
 from pytest_release.redaction import Redactor
 from pytest_release.runner import Runner
 from pytest_release.sandbox.home import at_home
-from pytest_release.sandbox.rooms import parts
-from pytest_release.sandbox.server import Sandbox
 from pytest_release.session import Order, Session
 from pytest_release.subjects import ALL, Subjects, Wanted
 from pytest_release.subjects import wanted as read_wanted
 from pytest_release.targets._httpx import httpcore, httpx
 from pytest_release.verdict import asked_for
+
+if TYPE_CHECKING:
+    from pytest_release.sandbox.server import Sandbox
 
 HTTP = (httpx.__name__, httpcore.__name__)
 TOOLS = ("pytest-release", "pytest", "pytest-html", "securesystemslib", *HTTP)
@@ -184,6 +186,8 @@ def _looks_at_data(config: pytest.Config, asked: frozenset[str], casebook: Caseb
         return False
     given = config.getoption("release_uuids") or config.getoption("release_packages")
     without = {case.gate for case in casebook.cases if not isinstance(case, DataCase)}
+    from pytest_release.sandbox.rooms import parts  # noqa: PLC0415 - all rooms, see `_sandbox`
+
     needed = {gate for part in parts() if part.stores for gate in part.gates}
     return bool(given or asked - (without - needed))
 
@@ -196,6 +200,8 @@ def _sandbox(
 ) -> Sandbox | None:
     if environment.sandbox is None:
         return None
+    from pytest_release.sandbox.server import Sandbox  # noqa: PLC0415 - a third of the start
+
     faults = (*environment.sandbox.faults, *(config.getoption("release_faults") or ()))
     return Sandbox(environment.sandbox.workers, faults, stores=stores, gates=asked)
 

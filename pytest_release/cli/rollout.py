@@ -55,7 +55,11 @@ def _add_run(actions: Commands) -> None:
     run.add_argument("plan", metavar="PLAN", help="its name in fixtures/plans, or a .yaml file")
     run.add_argument("--release", required=True, metavar="VERSION")
     run.add_argument("--commit", metavar="SHA", help="the git commit of the release")
-    run.add_argument("--mode", metavar="NAME", help="a part of the plan, as the plan names it")
+    mode = run.add_mutually_exclusive_group()
+    mode.add_argument("--mode", metavar="NAME", help="a part of the plan, as the plan names it")
+    for name in ("skip-sentinel", "test-only"):
+        mode.add_argument(f"--{name}", action="store_const", const=name, dest="mode",
+                          help=f"the same as --mode {name}")  # fmt: skip
     run.add_argument(
         "--set",
         action="append",

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from pytest_release.config import system
 from pytest_release.sandbox import openapi
@@ -20,7 +21,7 @@ from pytest_release.sandbox.requests import (
     check_image,
     check_topic,
 )
-from pytest_release.sandbox.rooms import rooms
+from pytest_release.sandbox.rooms import hot_reload, rooms
 from pytest_release.sandbox.streams import analysis, conversation, no_face
 
 UUID = re.compile(system.UUID)
@@ -55,11 +56,19 @@ def _alive(_request: Request, _setting: Setting) -> Answer:
 
 def _health(_request: Request, _setting: Setting) -> Answer:
     build = {"version": VERSION, "build_git_hash": COMMIT}
-    return json_answer({"status": "ok", "timestamp": _now().isoformat(), **build})
+    said: dict[str, Any] = {"status": "ok"}
+    if (deployed := hot_reload.running()) is not None:
+        build = {"version": deployed.code.VERSION, "build_git_hash": str(deployed.commit)}
+        said = deployed.code.health()
+    status = 200 if said["status"] == "ok" else 503
+    return json_answer({**said, "timestamp": _now().isoformat(), **build}, status)
 
 
 def _reading(request: Request, _setting: Setting) -> Answer:
-    return json_answer({"success": True, "data": {**request.json(), "endpoint": request.path}})
+    data = {**request.json(), "endpoint": request.path}
+    if (deployed := hot_reload.running()) is not None:
+        data |= deployed.code.reading(request.json())
+    return json_answer({"success": True, "data": data})
 
 
 def _contents(_request: Request, _setting: Setting) -> Answer:

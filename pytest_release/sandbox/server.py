@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from importlib.util import find_spec
+from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -26,6 +27,7 @@ from pytest_release.sandbox.data_faults import damage
 from pytest_release.sandbox.faults import switches
 from pytest_release.sandbox.room import Part, Running
 from pytest_release.sandbox.rooms import parts
+from pytest_release.sandbox.rooms._reloading import tree_told
 
 if TYPE_CHECKING:
     from pytest_release.sandbox.stores import Stores
@@ -46,6 +48,7 @@ class Sandbox:
         port: 0 for a free one.
         stores: The system whose files are deployed in a PostgreSQL; None for no stores.
         gates: What is going to run: the parts that these gates need are started; None for all.
+        tree: A working tree of git with the code that the workers load, see `rooms._reloading`.
 
     Raises:
         SandboxError: A fault is unknown, or there would be no worker.
@@ -59,6 +62,7 @@ class Sandbox:
         port: int = 0,
         stores: System | None = None,
         gates: Collection[str] | None = (),
+        tree: Path | None = None,
     ) -> None:
         if workers < 1:
             raise SandboxError(f"the sandbox needs at least 1 worker, got {workers}")
@@ -74,6 +78,7 @@ class Sandbox:
         self._system = stores
         self._stores: Stores | None = None
         self._port = port
+        self._tree = tree
         self._workers: list[Child] = []
         self._parts = [part for part in parts() if gates is None or part.gates & set(gates)]
         self._running: dict[str, Running] = {}
@@ -184,6 +189,8 @@ class Sandbox:
             if part.stores:
                 self._running[part.name] = self._begin(part)
         self._options["parts"] = {n: dict(part.told) for n, part in self._running.items()}
+        if self._tree is not None:
+            self._options["parts"]["hot_reload"] = tree_told(self._tree)
 
     def _begin(self, part: Part) -> Running:
         return part.start(frozenset(self._faults), self._stores if part.stores else None)

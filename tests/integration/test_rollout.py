@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -27,6 +24,7 @@ from pytest_release.rollout.desk import Wish
 from pytest_release.rollout.desk import run as begin
 from pytest_release.rollout.report import seal
 from pytest_release.rollout.state import ROLLED_BACK, STOPPED, SUCCESS, State
+from tests.integration.sshd import sshd
 from tests.unit.rollout.conftest import ENVIRONMENT as UNIT_ENVIRONMENT
 from tests.unit.rollout.conftest import Yard, step
 from tests.unit.rollout.test_lease import at_once, homes
@@ -217,28 +215,6 @@ def test_a_promotion_that_is_refused_stops(served: Yard) -> None:
     assert unsigned.why == "may: a promotion is signed: start the rollout with --sign-with"
 
 
-CONFIG = """
-Host node
-  HostName 127.0.0.1
-  Port {port}
-  User {user}
-  IdentityFile {folder}/id
-  IdentitiesOnly yes
-  UserKnownHostsFile {folder}/known
-  StrictHostKeyChecking accept-new
-"""
-SSHD = """
-Port {port}
-ListenAddress 127.0.0.1
-HostKey {folder}/host
-AuthorizedKeysFile {folder}/id.pub
-PidFile none
-UsePAM no
-StrictModes no
-PermitRootLogin yes
-"""
-
-
 @pytest.fixture
 def yard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Yard:
     """An empty one; commands run in its folder."""
@@ -249,34 +225,8 @@ def yard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Yard:
 @pytest.fixture
 def ssh(yard: Yard) -> Iterator[subprocess.Popen[bytes]]:
     """A real sshd; ``node`` is this machine."""
-    folder = yard.folder
-    for name in ("host", "id"):
-        keygen = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
-        subprocess.run(keygen, check=True)
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port = free.getsockname()[1]
-    values = {"port": port, "folder": folder, "user": getpass.getuser()}
-    (folder / "config").write_text(CONFIG.format(**values))
-    (folder / "sshd").write_text(SSHD.format(**values))
-    Path("/run/sshd").mkdir(exist_ok=True)
-    program = shutil.which("sshd") or "/usr/sbin/sshd"
-    with subprocess.Popen([program, "-D", "-f", str(folder / "sshd")], start_new_session=True) as p:
-        wait_for(port)
-        yield p
-        p.terminate()
-
-
-def wait_for(port: int) -> None:
-    """Until something listens there."""
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        else:
-            return
+    with sshd(yard.folder) as process:
+        yield process
 
 
 def over_ssh(*argv: str, **more: object) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 from pytest_release import start
 from pytest_release.config.casebook import load_casebook
 from pytest_release.config.environments import load_environment
+from pytest_release.sandbox import rooms
 from pytest_release.sandbox.room import Part, Running
 from pytest_release.sandbox.stores import Stores
 
@@ -56,6 +57,6 @@ def test_a_check_may_need_the_stores(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError
 
     part = Part("scan", frozenset({"payment"}), begin, stores=True)
-    monkeypatch.setattr(start, "parts", lambda: (part,))
+    monkeypatch.setattr(rooms, "parts", lambda: (part,))
 
     assert start._looks_at_data(config("payment"), frozenset({"payment"}), BOOK)

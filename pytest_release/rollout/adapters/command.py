@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,9 +20,11 @@ from pytest_release.rollout.stage import Order, Outcome, Stage
 
 SSH_FAILED = 255  # ssh's own status
 ALIVE_S, ALIVE_TRIES, CONNECT_S = 5, 3, 10
+HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:-]*")  # nothing that ssh takes for an option
 SSH = (
     "ssh",
     *("-T", "-o", "BatchMode=yes"),
+    *("-o", "LogLevel=ERROR"),  # a banner, or a host that is new, is no output of the program
     *("-o", f"ConnectTimeout={CONNECT_S}"),
     *("-o", f"ServerAliveInterval={ALIVE_S}"),
     *("-o", f"ServerAliveCountMax={ALIVE_TRIES}"),
@@ -62,7 +65,7 @@ def command_of(options: Mapping[str, Any]) -> Command:
     directory = reveal(options["directory"]) if "directory" in options else None
     given = reveal(options["input"]).encode() if "input" in options else None
     env = {name: str(_plain(value)) for name, value in options.get("env", {}).items()}
-    if "ssh" not in options:
+    if not _far(options):
         return Command(argv, Path(directory) if directory else None, env, given)
     if env:
         raise RolloutError(
@@ -70,6 +73,18 @@ def command_of(options: Mapping[str, Any]) -> Command:
         )
     config = str(reveal(options["ssh_config"])) if "ssh_config" in options else None
     return Command(over_ssh(reveal(options["ssh"]), config, argv, directory), None, {}, given)
+
+
+def _far(options: Mapping[str, Any]) -> bool:
+    """On another host; a value of the plan may leave it open, and be empty for this one.
+
+    Raises:
+        RolloutError: What the value names is no host.
+    """
+    host = str(reveal(options.get("ssh", "")))
+    if host and not HOST.fullmatch(host):
+        raise RolloutError(f"{host!a} is no host for ssh")
+    return bool(host)
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - a scalar
@@ -94,7 +109,7 @@ def judged(ran: Ran, options: Mapping[str, Any]) -> Outcome:
 
     if ran.status is None:
         return outcome(f"its time was over after {ran.seconds:.1f} s; it was ended")
-    if "ssh" in options and ran.status == SSH_FAILED:
+    if _far(options) and ran.status == SSH_FAILED:
         return outcome(f"the connection failed, or was lost: {ran.output.last_line}")
     if ran.status not in options.get("statuses", (0,)):
         said = f": {ran.output.last_line}" if ran.output.last_line else ""

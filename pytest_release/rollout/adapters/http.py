@@ -6,20 +6,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from pytest_release.config.cases import Request
-from pytest_release.config.environment import Environment
+from pytest_release.config.environment import Environment, GatePolicy
 from pytest_release.errors import RolloutError, TargetError
+from pytest_release.gates._reload_api import ForbiddenError, plain_path, refuse_forbidden
 from pytest_release.redaction import Secret, reveal
 from pytest_release.rollout.stage import Order, Outcome, Stage
 from pytest_release.targets.http import Exchange, HttpTarget
 
 SAFE = frozenset({"GET", "HEAD", "PUT", "DELETE"})  # RFC 9110, 9.2.2: idempotent methods
+RELOADS = "hot_reload"  # the gate whose policy speaks of reloads
 LARGEST = 1024 * 1024  # bytes of an answer
+LONGEST = 600.0  # seconds between two requests
 SHOWN = 2_000  # characters of an answer that are kept
 
 
@@ -38,23 +41,25 @@ def act(order: Order, stage: Stage) -> Outcome:
     """Send it until enough good answers came in a row, or no try is left."""
     environment, request = _addressed(order, stage)
     with HttpTarget(environment) as target:
-        return _tried(target, request, order, stage)
+        return _row(order, stage, lambda: _problem(target, request, order))
 
 
-def _tried(target: HttpTarget, request: Request, order: Order, stage: Stage) -> Outcome:
+def _row(order: Order, stage: Stage, ask: Callable[[], str]) -> Outcome:
+    """Ask until there are enough good answers in a row."""
     options = order.options
     needed = options.get("consecutive", 1)
     tries = max(needed, options.get("tries", needed))
+    every_s = _seconds(options.get("every_s", 1.0))
     row, why = 0, ""
     for number in range(1, tries + 1):
-        why = _problem(target, request, order)
+        why = ask()
         row = 0 if why else row + 1
         if row >= needed:
             return Outcome(done=True, why=_good(number, needed))
         if order.seconds <= 0 or needed - row > tries - number:
             break
         if number < tries:
-            stage.pause(min(options.get("every_s", 1.0), order.seconds))
+            stage.pause(min(every_s, order.seconds))
     in_a_row = f" ({row} good answers in a row, {needed} are needed)" if needed > 1 else ""
     return Outcome(done=False, why=f"{why or 'its time was over'}{in_a_row}")
 
@@ -62,6 +67,17 @@ def _tried(target: HttpTarget, request: Request, order: Order, stage: Stage) -> 
 def check(order: Order, stage: Stage) -> Outcome | None:
     """Nobody can tell of a request; a step's ``verify`` can."""
     return None
+
+
+def _seconds(given: float | str) -> float:
+    """A number, or what a value of the plan came to."""
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= LONGEST:
+        raise RolloutError(f"every_s is 0 to {LONGEST:g} seconds, got {given!a}")
+    return seconds
 
 
 def _good(number: int, needed: int) -> str:
@@ -94,12 +110,16 @@ def _addressed(order: Order, stage: Stage) -> tuple[Environment, Request]:
 
 
 def _refuse_forbidden(environment: Environment, path: str) -> None:
-    """What a gate's policy forbids there, no step requests either."""
-    asked = path.partition("?")[0].rstrip("/")
+    """What a gate's policy forbids there, no step requests either; nor a reload without leave."""
+    asked = plain_path(path)
     for policy in environment.gates.values():
         for suffix in policy.options.get("forbid", ()):
-            if asked.endswith(reveal(suffix).rstrip("/")):
+            if asked.endswith(plain_path(reveal(suffix))):
                 raise RolloutError(f"{asked} is forbidden in {environment.name}: nothing was sent")
+    try:
+        refuse_forbidden(environment, environment.gates.get(RELOADS, GatePolicy()), [path])
+    except ForbiddenError as error:
+        raise RolloutError(str(error)) from None
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any JSON value

@@ -29,7 +29,8 @@ def act(order: Order, stage: Stage) -> Outcome:
     environment = stage.environment(order.environment)
     if environment.release is None:
         raise RolloutError(f"{environment.name} does not say where its release names itself")
-    identity = read_identity(environment.release, HttpTarget(environment))
+    with HttpTarget(environment) as target:
+        identity = read_identity(environment.release, target)
     wanted = reveal(order.options.get("version", stage.release))
     commit = order.options.get("commit", stage.commit)
     if identity.version is not None and identity.version != wanted:

@@ -4,6 +4,8 @@
   runs from its start on, and what has been pulled since. A reload imports the latter anew.
 - Both files are open and have no name, like the workers' shared state: nothing stays behind. The
   workers reach them through /proc, as files of the process that opened them.
+- With a tree (``Sandbox(tree=...)``) the code is `TREE_FILE` in a working tree of git instead, and
+  what a worker runs is of the commit that was checked out when it loaded it.
 - A reload-all signals the others through the shared state and does not wait for them; each worker
   looks for a signal every `LOOKS_S`, and follows.
 """
@@ -11,6 +13,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -20,7 +23,7 @@ from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from tempfile import TemporaryFile
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from pytest_release.sandbox.endpoint import Setting
@@ -31,6 +34,7 @@ LOOKS_S = 0.1  # between two looks for a signal
 UPSET_S = 0.4  # for how long a faulty worker is upset by a reload
 KEPT = 20  # reloads in the history
 MODULE = "pytest_release_sandbox_code"
+TREE_FILE = "release.py"
 ENDPOINTS = (
     "/bazi/interface",
     "/bazi/pan/display",
@@ -89,6 +93,26 @@ class Disk:
             file.close()
 
 
+def tree_told(tree: Path) -> Mapping[str, str]:
+    """What the part tells where the code is in a working tree."""
+    file = str(tree / TREE_FILE)
+    return {"running": file, "pulled": file, "tree": str(tree)}
+
+
+class _Fresh(SourceFileLoader):
+    """Compiles what is on disk now.
+
+    A compiled file beside it counts as current while the source has the same size and second, and
+    two checkouts may lie closer together than that.
+    """
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Of the source."""
+        path = self.get_filename(fullname)
+        code: CodeType = self.source_to_code(self.get_data(path), path)
+        return code
+
+
 def _written(build: str) -> Any:  # noqa: ANN401 - a temporary file has no public type
     file = TemporaryFile()  # noqa: SIM115 - closed in stop()
     file.write(CODE.format(build=build, endpoints=list(ENDPOINTS)).encode())
@@ -105,17 +129,22 @@ class Reloader:
     Attributes:
         version: Of the last signal it followed.
         success: Whether its last reload succeeded; None before the first.
+        failed: Modules of its last reload that did not load.
         running: Whether it looks for signals.
+        commit: Of the code that runs; None where it is in no tree.
         endpoints: That are registered.
     """
 
     def __init__(self, setting: Setting) -> None:
         self._state, self._faults = setting.state, setting.faults
         self._disk = Path(setting.parts["hot_reload"]["pulled"])
+        self._tree: str | None = setting.parts["hot_reload"].get("tree")
+        self.commit: str | None = None
         self._lock = threading.Lock()
         self._left = threading.Event()
         self._upset_until = 0.0
         self._reloads = 0
+        self.failed: list[str] = []
         self.version = 0
         self.success: bool | None = None
         self.running = False
@@ -141,6 +170,11 @@ class Reloader:
         return {"source": {"current": current, "cached": cached, "changed": current != cached}}
 
     @property
+    def code(self) -> ModuleType:
+        """That runs."""
+        return self._code
+
+    @property
     def clients_fit(self) -> bool:
         """The payment client was made from the code that runs."""
         return bool(self._client.build == self._code.BUILD)
@@ -162,7 +196,8 @@ class Reloader:
                 signal = state.get("reload_signal", 0)
             if signal > self.version and "hot_reload.stale-worker" not in self._faults:
                 self.reload(signal)
-                self.success = "hot_reload.reload-failed" not in self._faults
+                if "hot_reload.reload-failed" in self._faults:
+                    self.success = False
             if self._left.wait(LOOKS_S):
                 break
         self.running = False
@@ -180,9 +215,9 @@ class Reloader:
             "timestamp": datetime.now(UTC).isoformat(),
             "worker_pid": os.getpid(),
             "elapsed_ms": round((time.monotonic() - began) * 1000, 3),
-            "success_count": len(order),
-            "failed_count": 0,
-            "results": dict.fromkeys(order, True),
+            "success_count": len(order) - len(self.failed),
+            "failed_count": len(self.failed),
+            "results": {module: module not in self.failed for module in order},
         }
         with self._state.edit() as state:
             state["reload_history"] = [*state.get("reload_history", []), entry][-KEPT:]
@@ -201,10 +236,9 @@ class Reloader:
             if signal <= self.version:
                 return
             self._upset_until = time.monotonic() + UPSET_S
-            for module in order:
-                steps.get(module, lambda: None)()
+            self.failed = [m for m in order if not _succeeds(steps.get(m, lambda: None))]
             self._reloads += 1
-            self.version, self.success = signal, True
+            self.version, self.success = signal, not self.failed
 
     def register(self) -> None:
         """Register the endpoints of the code that runs."""
@@ -220,12 +254,14 @@ class Reloader:
         return changed
 
     def _import(self, file: Path) -> None:
-        loader = SourceFileLoader(MODULE, str(file))
+        loader = _Fresh(MODULE, str(file))
         spec = spec_from_loader(MODULE, loader)
         assert spec is not None
-        self._loaded = _digest(file)
-        self._code: ModuleType = module_from_spec(spec)
-        loader.exec_module(self._code)
+        digest, commit = _digest(file), _commit(self._tree)
+        code = module_from_spec(spec)
+        loader.exec_module(code)  # what does not load leaves the old code running
+        self._code: ModuleType = code
+        self._loaded, self.commit = digest, commit
 
     def _make_clients(self) -> None:
         self._client = self._code.PaymentClient()
@@ -233,3 +269,21 @@ class Reloader:
 
 def _digest(file: Path) -> str:
     return sha256(file.read_bytes()).hexdigest()[:12]
+
+
+def _succeeds(step: Callable[[], object]) -> bool:
+    """Whatever a release's code raises while it loads."""
+    try:
+        step()
+    except Exception:  # noqa: BLE001 - of code that is not ours
+        return False
+    return True
+
+
+def _commit(tree: str | None) -> str | None:
+    """That is checked out in a tree."""
+    if tree is None:
+        return None
+    argv = ["git", "-C", tree, "rev-parse", "HEAD"]
+    ran = subprocess.run(argv, capture_output=True, check=True, timeout=10, text=True)  # noqa: S603
+    return ran.stdout.strip()

@@ -39,6 +39,11 @@ def begin(setting: Setting) -> None:
         _workers[:] = [worker]
 
 
+def running() -> Reloader | None:
+    """This worker, where its code is in a tree."""
+    return next((worker for worker in _workers if worker.commit is not None), None)
+
+
 def _upset(_number: int) -> bool:
     """This worker has just begun to reload."""
     return any(worker.upset for worker in _workers)
@@ -59,12 +64,13 @@ def _reload_all(worker: Reloader, setting: Setting) -> Mapping[str, Any]:
     reloaded = list(worker.reload_all())
     if "hot_reload.module-missing" in setting.faults:
         reloaded.remove("cache")
-    message = f"重载完成: {len(reloaded)} 成功, 0 失败"
+    failed = worker.failed
+    reloaded = [module for module in reloaded if module not in failed]
     return {
-        "success": True,
-        "message": message,
+        "success": not failed,
+        "message": f"重载完成: {len(reloaded)} 成功, {len(failed)} 失败",
         "reloaded_modules": reloaded,
-        "failed_modules": None,
+        "failed_modules": failed or None,
     }
 
 

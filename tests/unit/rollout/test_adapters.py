@@ -192,6 +192,17 @@ def test_ssh_that_fails(yard: Yard, why: Why, monkeypatch: pytest.MonkeyPatch) -
     )  # fmt: skip
 
 
+def test_where_a_value_says(yard: Yard) -> None:
+    """An empty host is this machine; what ssh would take for an option is no host."""
+    argv = {"argv": ["tee", "log"], "input": "here", "ssh": "{{host}}"}
+    yard.plan({"name": "it", "type": "deploy", "with": {"command": argv}}, values={"host": ""})
+
+    assert yard.run().status == SUCCESS
+    assert yard.log == ["here"]
+    result = yard.run(values={"host": "-oProxyCommand=x"})
+    assert (result.status, result.why) == (STOPPED, "it: '-oProxyCommand=x' is no host for ssh")
+
+
 HEALTH = {"path": "/health"}
 
 
@@ -243,6 +254,78 @@ def test_a_request_carries_what_the_plan_says(server: Server, yard: Yard, why: W
     assert (method, path, json.loads(body)) == ("POST", "/do?x=1", {"version": "2.0"})
     assert (headers["authorization"], headers["x-a"]) == ("Bearer hunter2hunter2", "b")
     assert (other, "authorization" in others) == ("/hook?y=2", False)
+
+
+def test_how_far_apart_a_value_says(server: Server, yard: Yard) -> None:
+    """A number of seconds, from 0 to 600."""
+    asked = {**HEALTH, "consecutive": 3, "every_s": "{{pause}}"}
+    yard.plan({"name": "it", "type": "gate", "with": {"http": asked}}, values={"pause": 0.5})
+    pauses: list[float] = []
+
+    assert yard.run(pause=pauses.append).status == SUCCESS
+    assert (pauses, len(server.asked)) == ([0.5, 0.5], 3)
+    for wrong in ("long", "nan", "-1", "601"):
+        result = yard.run(values={"pause": wrong})
+        assert result.why == f"it: every_s is 0 to 600 seconds, got {wrong!r}"
+
+
+def test_production_is_reloaded_with_leave_only(server: Server, yard: Yard, why: Why) -> None:
+    """Of its policy; one worker alone never is."""
+    file = yard.folder / "fixtures/environments/here.yaml"
+    file.write_text(file.read_text().replace("role: staging", "role: production"))
+    path = "/api/v1/hot-reload/reload%2Dall"
+
+    status, said = why("http", method="POST", path=path)
+    assert status == STOPPED
+    assert said.startswith("a reload of the production environment here needs gates.hot_reload.al")
+    file.write_text(f"{file.read_text()}  hot_reload: {{allow_reload: true}}\n")
+    assert why("http", method="POST", path=path)[0] == SUCCESS
+    _, said = why("http", path="/api/v1/hot-reload/check")
+    assert said.startswith("/api/v1/hot-reload/check is forbidden in the production environment")
+    assert len(server.asked) == 1
+
+
+def workers(server: Server, **changes: Any) -> None:  # noqa: ANN401 - JSON values
+    """One worker answers, all that it is asked in one object."""
+    status = {"worker_id": 7, "running": True, "last_signal_version": 3}
+    source = {"current": "a", "cached": changes.pop("cached", "a"), "changed": False}
+    value = {"success": True, "status": {**status, "last_reload_success": True},
+             "versions": {"source": source}, "old_count": 2, "new_count": 2,
+             "endpoints": ["/a", "/b"], **changes}  # fmt: skip
+    server.answers = [(200, value)]
+
+
+def test_every_worker_runs_what_is_on_disk(server: Server, why: Why) -> None:
+    """And enough endpoints are registered, where that is asked for."""
+    workers(server)
+
+    assert why("workers", modules=["source"], min_endpoints=2) == (
+        SUCCESS, "all 1 workers run what is on disk",
+    )  # fmt: skip
+    assert {path for _, path, _, _ in server.asked} == {
+        f"/api/v1/hot-reload/{name}" for name in ("worker-sync", "versions", "reload-endpoints")
+    }
+    for options, part in (
+        ({"min_endpoints": 3}, "2 endpoints are registered, at least 3 were expected"),
+        ({"modules": ["rules"]}, "there is no version of rules"),
+        ({"workers": 2, "follow_s": 0.1}, "1 workers answered, 2 were expected"),
+    ):
+        status, said = why("workers", **options)
+        assert status == STOPPED
+        assert part in said
+
+
+def test_a_worker_that_runs_something_else(server: Server, why: Why) -> None:
+    """Is named; and what is no answer is none."""
+    workers(server, cached="b")
+    status, said = why("workers")
+    assert status == STOPPED
+    assert 'source runs "b", and "a" is on disk' in said
+
+    server.answers = [(200, b"<!doctype html>")]
+    status, said = why("workers", follow_s=0.1)
+    assert status == STOPPED
+    assert "the answer is not JSON" in said
 
 
 def test_what_the_environment_forbids_is_not_sent(server: Server, yard: Yard, why: Why) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -14,7 +15,14 @@ from pytest_release.sandbox.endpoint import V1, Setting
 from pytest_release.sandbox.endpoints import find
 from pytest_release.sandbox.requests import Refused, Request
 from pytest_release.sandbox.rooms import hot_reload
-from pytest_release.sandbox.rooms._reloading import ENDPOINTS, ORDER, Disk, Reloader
+from pytest_release.sandbox.rooms._reloading import (
+    ENDPOINTS,
+    ORDER,
+    TREE_FILE,
+    Disk,
+    Reloader,
+    tree_told,
+)
 from pytest_release.sandbox.state import SharedState
 
 
@@ -58,6 +66,61 @@ def test_a_reload_imports_the_code_on_disk(disk: Disk, state: SharedState) -> No
     assert reloader._code.BUILD == "2"
     assert reloader.clients_fit
     assert (reloader.version, reloader.success) == (1, True)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A working tree of git with the code of two commits; the first is checked out."""
+    git(tmp_path, "init", "-q")
+    for number in (1, 2):
+        write(tmp_path, f"VERSION = BUILD = '{number}'")
+        git(tmp_path, "add", ".")
+        git(tmp_path, "-c", "user.name=li", "-c", "user.email=l@i", "commit", "-q", "-m", "it")
+    git(tmp_path, "checkout", "-q", "HEAD~1")
+    return tmp_path
+
+
+def git(tree: Path, *words: str) -> str:
+    """What git says."""
+    argv = ["git", "-C", str(tree), *words]
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def write(tree: Path, text: str) -> None:
+    """The code of a release."""
+    client = "class PaymentClient:\n    build = BUILD\n"
+    (tree / TREE_FILE).write_text(f"{text}\nENDPOINTS = ['/a']\n{client}")
+
+
+def in_tree(tree: Path, state: SharedState) -> Reloader:
+    """A worker of a tree."""
+    return Reloader(Setting(state, parts={"hot_reload": tree_told(tree)}))
+
+
+def test_the_code_in_a_tree(tree: Path, state: SharedState) -> None:
+    """Two checkouts in one second, of files of one size, are two releases."""
+    reloader = in_tree(tree, state)
+    first = (reloader.code.VERSION, reloader.commit)
+    git(tree, "checkout", "-q", "-")
+
+    assert (reloader.code.VERSION, reloader.commit) == first
+    assert reloader.versions["source"]["changed"] is True
+    reloader.reload_all()
+    second = (reloader.code.VERSION, reloader.commit)
+    assert (first[0], second[0]) == ("1", "2")
+    assert second[1] == git(tree, "rev-parse", "HEAD") != first[1]
+    assert git(tree, "status", "--porcelain") == ""
+
+
+def test_code_that_does_not_load(tree: Path, state: SharedState) -> None:
+    """The old one runs on, and the reload says which module failed."""
+    reloader = in_tree(tree, state)
+    write(tree, "this is no Python")
+    reloader.reload_all()
+
+    assert (reloader.failed, reloader.success) == (["source"], False)
+    assert reloader.code.VERSION == "1"
+    assert reloader.versions["source"]["changed"] is True
 
 
 def test_the_others_follow_the_signal_later(disk: Disk, state: SharedState) -> None:
