@@ -276,8 +276,8 @@ class Driver:
             "rollout": opened["rollout"],
             "folder": str(self.setting.paths.folder),
         }
-        facts = {
-            f"{name}.{fact}": value
+        facts = {  # on the way back a step's newest are those of the old release
+            f"{name.removeprefix(f'{course.BACK}/')}.{fact}": value
             for name, task in self.state.tasks.items()
             for fact, value in task.outcome.facts.items()
         }
