@@ -13,9 +13,10 @@ TITLES = {"faults": "Drill: every fault and its gate", "clean": "Drill: runs wit
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<style>{style}</style></head>
+<style>{style}
+.gates td:first-child, .gates th:last-child {{ white-space: nowrap; }}</style></head>
 <body><h1>{title}</h1>
-<div class="verdict {mood}"><h1>{verdict}</h1><p>{summary}</p></div>
+<div class="verdict {mood}"><h1>{verdict}</h1><p>{counts}</p></div>
 <dl class="facts">{facts}</dl>
 {gates}
 <p class="how">Verify: <code>pytest-release verify FOLDER --key PUBLIC_KEY</code></p>
@@ -38,7 +39,7 @@ def html(matrix: Matrix) -> str:
         style=style,
         mood=matrix.verdict.lower(),
         verdict=matrix.verdict,
-        summary=markup(matrix.summary()),
+        counts=markup(matrix.summary().removeprefix(f"{matrix.verdict}  ")),
         facts="".join(
             f"<div><dt>{markup(name)}</dt><dd>{markup(value)}</dd></div>"
             for name, value in facts.items()

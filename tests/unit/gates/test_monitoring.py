@@ -119,17 +119,17 @@ def test_an_option_that_is_missing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "found"),
     [
-        (gzip.compress(WHOLE.encode()), []),
+        (gzip.compress(WHOLE.encode(), mtime=0), []),
         (WHOLE.encode(), []),
-        (gzip.compress(WHOLE.encode() + b"\\unrestrict abc\n\n"), []),
-        (gzip.compress(WHOLE[:-40].encode()), ["dump-incomplete"]),
-        (gzip.compress(WHOLE.encode() + b"DROP TABLE a;\n"), ["dump-incomplete"]),
-        (gzip.compress(WHOLE.encode())[:-9], ["dump-unreadable"]),
-        (gzip.compress(b""), ["dump-unreadable"]),
+        (gzip.compress(WHOLE.encode() + b"\\unrestrict abc\n\n", mtime=0), []),
+        (gzip.compress(WHOLE[:-40].encode(), mtime=0), ["dump-incomplete"]),
+        (gzip.compress(WHOLE.encode() + b"DROP TABLE a;\n", mtime=0), ["dump-incomplete"]),
+        (gzip.compress(WHOLE.encode(), mtime=0)[:-9], ["dump-unreadable"]),
+        (gzip.compress(b"", mtime=0), ["dump-unreadable"]),
         (b"", ["dump-unreadable"]),
         (b"pg_dump: error", ["dump-unreadable"]),
         (
-            gzip.compress(WHOLE.replace("TABLE public.a", "TABLE other.a").encode()),
+            gzip.compress(WHOLE.replace("TABLE public.a", "TABLE other.a").encode(), mtime=0),
             ["dump-lacks-table"],
         ),
     ],
@@ -142,7 +142,7 @@ def test_a_script(tmp_path: Path, content: bytes, found: list[str]) -> None:
 def test_a_script_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Is given up."""
     monkeypatch.setattr(_monitoring_dumps, "READING_S", -1)
-    evidence = dumped(tmp_path, gzip.compress(WHOLE.encode()))
+    evidence = dumped(tmp_path, gzip.compress(WHOLE.encode(), mtime=0))
 
     assert "was not read within -1 s" in evidence.findings[0].message
 
