@@ -131,7 +131,7 @@ class EdgeServer(ThreadingTCPServer):
     def finish_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override]
         """In the connection's own thread."""
         with self.context.wrap_socket(request, server_side=True) as safe:
-            super().finish_request(safe, client_address)  # type: ignore[arg-type]
+            super().finish_request(safe, client_address)
 
 
 @contextmanager
@@ -338,7 +338,7 @@ def site() -> Iterator[Site]:
     """1.0 runs in staging and in production: the shipped plan has brought it there."""
     with ExitStack() as end:
         folder = Path(end.enter_context(TemporaryDirectory(prefix="s-", dir="/tmp")))
-        end.callback(subprocess.run, ["chmod", "-R", "u+w", folder], check=False)
+        end.callback(lambda: subprocess.run(["chmod", "-R", "u+w", folder], check=False))
         authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.cert_pem.write_to_path(str(folder / "ca.pem"))
         authority.issue_cert("127.0.0.1").configure_cert(context)
