@@ -132,6 +132,9 @@ def _step_problems(
     if "with" not in step and step["type"] not in BY_ITSELF:
         yield problem(key, f"the key 'with' is missing: how is this {step['type']} done?")
     adapter = next(iter(step.get("with", {step["type"]: {}})))
+    if adapter == "watch" and step.get("timeout_s", 600.0) <= step["with"]["watch"]["for_s"]:
+        message = "a watch must end before its step does: timeout_s must be longer than for_s"
+        yield problem((*key, "with"), message)
     if adapter in ("promote", "record") and step["type"] != adapter:
         message = f"the adapter {adapter!r} is for steps of type {adapter}, this is a"
         yield problem((*key, "with"), f"{message} {step['type']}")

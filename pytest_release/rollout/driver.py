@@ -250,6 +250,7 @@ class Driver:
             bundles=tuple(bundle for bundle in bundles if bundle is not None),
             spawned=spawned,
             tick=lambda seconds: self.setting.watcher.tick(step, seconds),
+            say=lambda text: self.setting.watcher.say(self._redactor(text)),
             now=self.setting.now,
             pause=self.setting.pause,
         )

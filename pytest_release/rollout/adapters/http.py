@@ -36,11 +36,15 @@ def repeatable(options: Mapping[str, Any]) -> bool:
 
 def act(order: Order, stage: Stage) -> Outcome:
     """Send it until enough good answers came in a row, or no try is left."""
+    environment, request = _addressed(order, stage)
+    with HttpTarget(environment) as target:
+        return _tried(target, request, order, stage)
+
+
+def _tried(target: HttpTarget, request: Request, order: Order, stage: Stage) -> Outcome:
     options = order.options
     needed = options.get("consecutive", 1)
     tries = max(needed, options.get("tries", needed))
-    environment, request = _addressed(order, stage)
-    target = HttpTarget(environment)
     row, why = 0, ""
     for number in range(1, tries + 1):
         why = _problem(target, request, order)
