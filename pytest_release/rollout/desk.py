@@ -153,7 +153,13 @@ def _check(wish: Wish) -> None:
         raise UsageError(f"--commit is 7 to 64 hex digits, got {wish.commit!a}")
 
 
-def back(desk: Desk, plan_name: str, environment: str, version: str | None) -> Result:
+def back(
+    desk: Desk,
+    plan_name: str,
+    environment: str,
+    version: str | None,
+    values: Mapping[str, str] | None = None,
+) -> Result:
     """Bring an earlier release back, and run the gates on it.
 
     Args:
@@ -161,15 +167,16 @@ def back(desk: Desk, plan_name: str, environment: str, version: str | None) -> R
         plan_name: Whose ``rollback`` does it.
         environment: Where.
         version: Of a release that was good there; None for the last.
+        values: Replace those of the plan.
 
     Raises:
         ReleaseError: There is none, or it cannot begin.
     """
-    plan = load_plan(desk.fixtures, plan_name, desk.variables)
+    plan = load_plan(desk.fixtures, plan_name, desk.variables, values)
     if not any(step.environment == environment for step in plan.rollback):
         raise UsageError(f"the plan {plan.name} has no rollback for {environment!a}")
     target = _chosen(good(desk, plan, environment), environment, version)
-    wish = Wish(plan_name, str(target.version), target.commit)
+    wish = Wish(plan_name, str(target.version), target.commit, values or {})
     told = {"environment": environment, "version": target.version, "commit": target.commit}
     return _begin(desk, plan, EVERYTHING, wish, {"back": told})
 

@@ -343,7 +343,10 @@ class Driver:
     def _facts(self, step: Step) -> dict[str, str]:
         """What steps said; on a node, first what they said of that one."""
         with self._crew.turn():
-            tasks = [(name, task.outcome.facts) for name, task in self.state.tasks.items()]
+            tasks = [  # on the way back a step's newest facts are those of the old release
+                (name.removeprefix(f"{course.BACK}/"), task.outcome.facts)
+                for name, task in self.state.tasks.items()
+            ]
         facts = {f"{name}.{fact}": text for name, told in tasks for fact, text in told.items()}
         end = fleet.part_name("", step.node.name) if step.node else None
         own = [(fleet.whole_name(name), told) for name, told in tasks if end and name.endswith(end)]

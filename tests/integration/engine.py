@@ -33,6 +33,8 @@ default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
+[network]
+network_config_dir = "{folder}/networks"
 """
 STORAGE = """\
 [storage]
@@ -165,7 +167,7 @@ def running(folder: Path) -> Iterator[Engine]:
     registry = Registry(folder)
     registry.start()
     engine = Engine(folder, registry)
-    (folder / "containers.conf").write_text(CONTAINERS)
+    (folder / "containers.conf").write_text(CONTAINERS.format(folder=folder))
     (folder / "storage.conf").write_text(STORAGE.format(folder=folder))
     (folder / "registries.conf").write_text(REGISTRIES.format(registry=registry.address))
     serve = ["podman", "system", "service", "--time", "0", f"unix://{engine.socket}"]

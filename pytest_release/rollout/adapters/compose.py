@@ -222,4 +222,6 @@ def _listed(asked: Mapping[str, str]) -> str:
 
 
 def _facts(asked: Mapping[str, str]) -> dict[str, str]:
-    return {"images": " ".join(dict.fromkeys(asked.values()))} if asked else {}
+    """``images`` has all of them, ``image.SERVICE`` each."""
+    each = {f"image.{name}": image for name, image in asked.items()}
+    return {"images": " ".join(dict.fromkeys(asked.values())), **each} if asked else {}
