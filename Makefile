@@ -4,6 +4,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+unexport PYTHONDONTWRITEBYTECODE  # imports that are compiled anew are most of a start
 
 .PHONY: demo test format clean
 

@@ -7,12 +7,13 @@ with a whole folder or with none. `read_run` is the way back, from a folder that
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 from pytest_release.atomic import fsync_folder, write_bytes
 from pytest_release.attestation.envelope import sign
@@ -32,6 +33,7 @@ RENDERED: dict[str, Callable[[RunVerdict], str]] = {
     EVIDENCE: evidence_json.render,
     "test_report.md": markdown.render,
 }
+Say = Callable[[Mapping[str, Mapping[str, Any]]], Iterable[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -85,29 +87,45 @@ class Bundle:
                 the page that was there.
         """
         ephemeral = self._key.ephemeral_pem is not None
-        try:
-            for name, render in RENDERED.items():
-                write_bytes(self.staging / name, render(run).encode())
-            if self._key.ephemeral_pem is not None:
-                write_bytes(self.staging / EPHEMERAL_KEY, self._key.ephemeral_pem)
-            files = digest_files(self.staging)
-            statements = (
+        return self.close(
+            {name: render(run).encode() for name, render in RENDERED.items()},
+            lambda files: (
                 test_result(run),
                 release_gate(run, files, self._nonce, ephemeral=ephemeral),
-            )
+            ),
+        )
+
+    def close(self, rendered: Mapping[str, bytes], say: Say, kind: str = "") -> Sealed:
+        """Write files, sign what is said of all there are, and name the folder.
+
+        Args:
+            rendered: Files by name.
+            say: The statements about all files that are there, given their digests.
+            kind: Of what is no run's report: ``latest`` is a run's, ``latest-<kind>`` is not.
+
+        Raises:
+            BundleError: As for `seal`.
+        """
+        ephemeral = self._key.ephemeral_pem is not None
+        try:
+            for name, content in rendered.items():
+                write_bytes(self.staging / name, content)
+            if self._key.ephemeral_pem is not None:
+                write_bytes(self.staging / EPHEMERAL_KEY, self._key.ephemeral_pem)
+            statements = say(digest_files(self.staging))
             lines = b"".join(sign(statement, self._key.signer) for statement in statements)
             write_bytes(self.staging / ATTESTATION, lines)
             self.staging.rename(self._folder)
-            self._point_latest()
+            self._point_latest(kind)
             fsync_folder(self._folder.parent)
         except (OSError, VerificationError) as error:
             raise BundleError(f"the report {self._folder} was not written: {error}") from None
         return Sealed(self._folder, fingerprint(self._key.signer.public_key), ephemeral)
 
-    def _point_latest(self) -> None:
+    def _point_latest(self, kind: str) -> None:
         link = self._folder.parent / f".latest-{self.run}"
         link.symlink_to(self._folder.name)
-        link.rename(self._folder.parent / "latest")
+        link.rename(self._folder.parent / (f"latest-{kind}" if kind else "latest"))
 
     def discard(self) -> None:
         """Remove what was never sealed."""

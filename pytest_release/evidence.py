@@ -60,8 +60,9 @@ class Measurement:
         name: With its unit as suffix, ``ttfb_ms``; thresholds are named the same.
         samples: In the order they were drawn.
         estimate: The mean with its interval.
-        limit: The limit it was compared with, if any.
+        limit: The limit it was compared with, if any; the least one of a ``min_`` figure.
         decision: Where the estimate lies; None without a limit.
+        count: Of observations, where `samples` are only what they come to.
     """
 
     name: str
@@ -69,6 +70,12 @@ class Measurement:
     estimate: Estimate
     limit: float | None = None
     decision: Decision | None = None
+    count: int | None = None
+
+    @property
+    def observations(self) -> int:
+        """How many stand behind the estimate."""
+        return len(self.samples) if self.count is None else self.count
 
 
 @dataclass(frozen=True)

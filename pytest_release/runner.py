@@ -7,7 +7,7 @@ crashes later has reported is not lost with it.
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -119,6 +119,7 @@ class Runner:
         casebook: Its system's cases.
         suites: Folder of the shipped suites.
         subjects: The UUIDs and packages that the run is about.
+        say: Takes a case's id and a line for whoever waits at the terminal.
     """
 
     def __init__(
@@ -127,16 +128,18 @@ class Runner:
         casebook: Casebook,
         suites: Path,
         subjects: Subjects | None = None,
+        say: Callable[[str, str], None] = lambda _case, _line: None,
     ) -> None:
         self.environment = environment
         self.subjects = subjects or Subjects()
         self.casebook = casebook.for_uuids(self.subjects.uuids)
         self.suites = suites.resolve()
+        self._tell = say
         target = HttpTarget(environment)
         self.deployments: Deployments | None = None
         if casebook.system is not None:
             self.deployments = Deployments(environment, casebook.system, self.subjects, target)
-        self.conductor = Conductor(environment, target, self.deployments)
+        self.conductor = Conductor(environment, target, self.deployments, self._say)
         self.manifest: dict[str, dict[str, Any]] = {}
         self._manifest_sent = False
         self._recorders: dict[str, Recorder] = {}
@@ -195,6 +198,10 @@ class Runner:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Tell the conductor which cases it will be asked for."""
         self.conductor.plan(case for item in session.items if (case := _case_of(item)))
+
+    def _say(self, case: str, line: str) -> None:
+        """What waits, and for what; without secrets, as every text."""
+        self._tell(case, self.environment.redactor(line))
 
     def recorder(self, item: pytest.Item) -> Recorder:
         """The recorder of one test."""

@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from statistics import fmean, stdev
+from statistics import NormalDist, fmean, stdev
 
 from pytest_release.errors import EvidenceError
 
@@ -67,8 +67,17 @@ class Decision(StrEnum):
     OPEN = "open"
 
 
-def decide(estimate: Estimate, limit: float) -> Decision:
-    """Compare an estimate with a limit that must not be exceeded."""
+def at_least(name: str) -> bool:
+    """Whether the limit of that name is one that must be reached: ``min_rps``."""
+    return name.startswith("min_")
+
+
+def decide(estimate: Estimate, limit: float, *, least: bool = False) -> Decision:
+    """Compare an estimate with a limit that must not be exceeded, or that must be reached."""
+    if least:
+        if estimate.low >= limit:
+            return Decision.KEPT
+        return Decision.BROKEN if estimate.high < limit else Decision.OPEN
     if estimate.high <= limit:
         return Decision.KEPT
     if estimate.low > limit:
@@ -101,6 +110,91 @@ def percentile_estimate(samples: Sequence[Sample], share: float) -> Estimate:
         percentile([s.low for s in samples], share),
         percentile([s.high for s in samples], share),
     )
+
+
+def percentile_interval(
+    values: Sequence[float], share: float, confidence: float, ceiling: float
+) -> Estimate:
+    """The percentile of what the values were drawn from, between two of their order statistics.
+
+    How many of n values lie at or below the percentile is binomial, whatever the distribution
+    (Hahn & Meeker, Statistical Intervals, 5.2); ranks are taken that miss it with half of
+    ``1 - confidence`` on either side, or less. Where there are too few values for an upper rank,
+    the interval ends at the ceiling.
+
+    Args:
+        values: Independent draws; at least one.
+        share: As of `percentile`.
+        confidence: That the percentile lies in the interval.
+        ceiling: What no value can exceed.
+    """
+    value = percentile(values, share)
+    ordered, count = sorted(values), len(values)
+    low, high = ranks(count, share, confidence)
+    top = ordered[high - 1] if high <= count else max(ceiling, ordered[-1])
+    return Estimate(value, ordered[low - 1] if low else min(0.0, ordered[0]), top)
+
+
+def ranks(count: int, share: float, confidence: float) -> tuple[int, int]:
+    """Ranks, from 1, between which the percentile lies: 0 and `count` + 1 where there is none."""
+    miss = (1 - _probability(confidence)) / 2
+    low = count - _rank(count, 1 - share, miss) + 1
+    return max(low, 0), min(_rank(count, share, miss), count + 1)
+
+
+def _rank(count: int, share: float, miss: float) -> int:
+    """The smallest number that a binomial count reaches with a chance of `miss` at most."""
+    spread = math.sqrt(count * share * (1 - share))
+    number = min(count, math.ceil(count * share + 12 * spread + 12))
+    tail = binomial_tail(count, number, share)
+    while number >= 0 and tail <= miss:
+        number -= 1
+        tail += _chance(count, number, share) if number >= 0 else 1.0
+    return number + 1
+
+
+def binomial_tail(count: int, number: int, share: float) -> float:
+    """The chance that `number` or more of `count` trials succeed, each with a chance of `share`."""
+    if number <= 0:
+        return 1.0
+    total, rank = 0.0, number
+    while rank <= count:
+        chance = _chance(count, rank, share)
+        total += chance
+        if rank > count * share and chance < 1e-12 * total:
+            break
+        rank += 1
+    return min(total, 1.0)
+
+
+def _chance(count: int, number: int, share: float) -> float:
+    if share in (0.0, 1.0):
+        return float(number == count * share)
+    ways = math.lgamma(count + 1) - math.lgamma(number + 1) - math.lgamma(count - number + 1)
+    return math.exp(ways + number * math.log(share) + (count - number) * math.log1p(-share))
+
+
+def proportion_estimate(number: int, count: int, confidence: float) -> Estimate:
+    """The share `number` of `count` with Wilson's interval (1927).
+
+    Raises:
+        EvidenceError: `count` is not positive, or the confidence is not in (0, 1).
+    """
+    if not 0 <= number <= count or count < 1:
+        raise EvidenceError(f"a share of {number} in {count} does not exist")
+    z = NormalDist().inv_cdf((1 + _probability(confidence)) / 2)
+    share, weight = number / count, z * z / count
+    middle = (share + weight / 2) / (1 + weight)
+    margin = z * math.sqrt(share * (1 - share) / count + weight / (4 * count)) / (1 + weight)
+    low = 0.0 if number == 0 else max(middle - margin, 0.0)
+    high = 1.0 if number == count else min(middle + margin, 1.0)
+    return Estimate(share, min(low, share), max(high, share))
+
+
+def _probability(confidence: float) -> float:
+    if not 0 < confidence < 1:
+        raise EvidenceError(f"a confidence must be in (0, 1), got {confidence}")
+    return confidence
 
 
 def mean_estimate(samples: Sequence[Sample], confidence: float) -> Estimate:

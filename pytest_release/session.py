@@ -12,7 +12,7 @@ The order of things, each step only when those before it went well:
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,9 +26,10 @@ from pytest_release.config.environment import Environment, GatePolicy
 from pytest_release.errors import BundleError, EvidenceError, SandboxError, TargetError
 from pytest_release.evidence import Evidence, from_json
 from pytest_release.ledger import Ledger, Outcome
-from pytest_release.redaction import Redactor
+from pytest_release.progress import Board, Receiver
 from pytest_release.release import Context, Identity, Release, read_identity
 from pytest_release.runner import Runner, plain_id
+from pytest_release.sandbox.home import at_home
 from pytest_release.subjects import Subjects, Wanted, find_subjects
 from pytest_release.targets.http import HttpTarget
 from pytest_release.verdict import GateVerdict, RunVerdict, asked_for, judge_gate, judge_run
@@ -108,11 +109,17 @@ class Session:
             if case.gate in self.environment.gates:
                 self.ledger.declare(case.id, case.gate)
         register = self.config.pluginmanager.register
+        board = Board(self.config)
+        self.config.add_cleanup(board.close)
         if self.config.getoption("dist", "no") == "no":
-            self._runner = Runner(self.environment, casebook, self.order.suites, subjects)
+            suites = self.order.suites
+            self._runner = Runner(self.environment, casebook, suites, subjects, board.say)
             register(self._runner, "release-runner")
         else:
-            self._workers = Workers(self._told(subjects), {case.parameter for case in cases})
+            receiver = Receiver(board)
+            self.config.add_cleanup(receiver.close)
+            told = {**self._told(subjects), "progress": receiver.address}
+            self._workers = Workers(told, {case.parameter for case in cases})
             register(self._workers, "release-workers")
 
     def _start(self, sandbox: Sandbox) -> None:
@@ -278,21 +285,6 @@ class Session:
             tools=self.order.tools,
             waivers=tuple(map(environment.redactor, self.order.waivers)),
         )
-
-
-def at_home(
-    environment: Environment,
-    base_url: str | None,
-    services: Mapping[str, Mapping[str, Any]],
-    secrets: Iterable[str],
-) -> Environment:
-    """The environment at the address, and with the services, of the sandbox that it asked for."""
-    return replace(
-        environment,
-        base_url=base_url,
-        services={**environment.services, **services},
-        redactor=Redactor(environment.redactor.values.union(secrets)),
-    )
 
 
 def _outcome(report: pytest.TestReport) -> Outcome | None:

@@ -25,10 +25,12 @@ from pytest_release.config.system import System
 from pytest_release.config.variables import credentials
 from pytest_release.errors import ReleaseError, UsageError
 from pytest_release.presentation import Presentation
+from pytest_release.progress import Sender
 from pytest_release.promotion.waivers import in_force
 from pytest_release.redaction import Redactor
 from pytest_release.runner import Runner
-from pytest_release.session import Order, Session, at_home
+from pytest_release.sandbox.home import at_home
+from pytest_release.session import Order, Session
 from pytest_release.subjects import ALL, Subjects, Wanted
 from pytest_release.subjects import wanted as read_wanted
 from pytest_release.targets._httpx import httpcore, httpx
@@ -120,7 +122,10 @@ def _register_worker(
 ) -> None:
     told = config.workerinput["release"]  # type: ignore[attr-defined]
     environment = at_home(environment, told["base_url"], told["services"], told["secrets"])
-    runner = Runner(environment, casebook, suites, Subjects.from_json(told["subjects"]))
+    sender = Sender(told["progress"])
+    config.add_cleanup(sender.close)
+    subjects = Subjects.from_json(told["subjects"])
+    runner = Runner(environment, casebook, suites, subjects, sender.say)
     config.pluginmanager.register(runner, "release-runner")
 
 

@@ -22,7 +22,14 @@ from pytest_release.config.environment import GatePolicy
 from pytest_release.evidence import Evidence, Measurement
 from pytest_release.ledger import Entry, Outcome
 from pytest_release.release import Context
-from pytest_release.sampling import Decision, Estimate, Sample, decide, percentile_estimate
+from pytest_release.sampling import (
+    Decision,
+    Estimate,
+    Sample,
+    at_least,
+    decide,
+    percentile_estimate,
+)
 
 POOLED = re.compile(r"(?:p(?P<percent>[1-9]\d?(?:\.\d+)?)|max)_(?:(?P<figure>[a-z_]+)_)?ms")
 LATENCY = "latency_ms"  # what p95_ms without a figure's name speaks of
@@ -97,11 +104,12 @@ class ThresholdVerdict:
             return f"the threshold {self.name} was never measured"
         shown = f"{self.estimate.value:.4g} [{self.estimate.low:.4g}, {self.estimate.high:.4g}]"
         where = f" in {self.case}" if self.case else ""
+        side, sign = ("below", ">=") if at_least(self.name) else ("above", "<=")
         if self.decision is Decision.BROKEN:
-            return f"{self.name} is {shown}{where}, above the limit {self.limit:g}"
+            return f"{self.name} is {shown}{where}, {side} the limit {self.limit:g}"
         if self.decision is Decision.OPEN:
             return (
-                f"{self.name} <= {self.limit:g} could not be shown{where}: "
+                f"{self.name} {sign} {self.limit:g} could not be shown{where}: "
                 f"{shown} straddles the limit after {self.samples} samples"
             )
         return ""
@@ -290,26 +298,29 @@ def _against_thresholds(thresholds: Iterable[ThresholdVerdict]) -> Iterator[Obje
 def judge_threshold(name: str, limit: float, evidence: Sequence[Evidence]) -> ThresholdVerdict:
     """Compare one limit with what a gate's cases measured.
 
-    ``error_rate`` is the share of cases whose last attempt failed: a retry that passed is a warning
-    and no error. ``p95_ms`` and ``max_ms`` pool the samples of `LATENCY` of all cases,
-    ``p95_ttfb_ms`` those of ``ttfb_ms``. Any other name is a measurement of that name, judged case
-    by case; the worst case counts, against its own limit if it has one.
+    A measurement of that name is judged case by case; the worst case counts, against its own limit
+    if it has one. What begins with ``min_`` must be reached. Where there is none, ``error_rate`` is
+    the share of cases whose last attempt failed (a retry that passed is a warning and no error),
+    ``p95_ms`` and ``max_ms`` pool the samples of `LATENCY` of all cases, ``p95_ttfb_ms`` those of
+    ``ttfb_ms``.
     """
-    if name == "error_rate":
-        return _error_rate(limit, evidence)
-    if pooled := POOLED.fullmatch(name):
-        return _pooled(name, limit, pooled, evidence)
     found = [(e.case, m) for e in evidence if (m := e.measurement(name))]
+    if not found and name == "error_rate":
+        return _error_rate(limit, evidence)
+    if not found and (pooled := POOLED.fullmatch(name)):
+        return _pooled(name, limit, pooled, evidence)
     if not found:
         return ThresholdVerdict(name, limit, None, None, 0)
     case, worst = max(found, key=lambda pair: _severity(pair[1], limit))
     own = limit if worst.limit is None else worst.limit
-    decision = decide(worst.estimate, own)
-    return ThresholdVerdict(name, own, worst.estimate, decision, len(worst.samples), case)
+    decision = decide(worst.estimate, own, least=at_least(name))
+    return ThresholdVerdict(name, own, worst.estimate, decision, worst.observations, case)
 
 
 def _severity(measurement: Measurement, limit: float) -> float:
     own = limit if measurement.limit is None else measurement.limit
+    if at_least(measurement.name):
+        return own - measurement.estimate.low
     return measurement.estimate.high - own
 
 

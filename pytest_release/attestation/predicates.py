@@ -16,12 +16,14 @@ WAIVER = "https://pytest-release.dev/attestation/waiver/v0.1"
 PROMOTION = "https://pytest-release.dev/attestation/promotion/v0.1"
 HISTORY = "https://pytest-release.dev/attestation/history/v0.1"
 ROLLOUT = "https://pytest-release.dev/attestation/rollout/v0.1"
+DRILL = "https://pytest-release.dev/attestation/drill/v0.1"
 SCHEMAS = {
     RELEASE_GATE: "release-gate",
     WAIVER: "waiver",
     PROMOTION: "promotion",
     HISTORY: "history",
     ROLLOUT: "rollout",
+    DRILL: "drill",
 }
 
 

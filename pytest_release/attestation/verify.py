@@ -5,7 +5,8 @@ What must be proven, in this order; each step is numbered where it is done:
 0. The folder holds an attestation of exactly two lines.
 1. Both were signed by enough trusted keys (`envelope.open_envelope`).
 2. They are in-toto statements, the test result first and the release gate second; the latter is
-   as ``schemas/release-gate.schema.json`` says.
+   as ``schemas/release-gate.schema.json`` says. A drill's is of another type, which is only taken
+   where it is asked for: it says nothing about a release.
 3. The second carries the digest of the first; they agree on subjects and result.
 4. Every file that the second names is there with its size and digest, and no other.
 5. The run ended after it began, and not in the future.
@@ -14,7 +15,7 @@ What must be proven, in this order; each step is numbered where it is done:
 from __future__ import annotations
 
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -26,13 +27,12 @@ from securesystemslib.signer import Key
 from pytest_release.atomic import canonical_json, sha256_of
 from pytest_release.attestation.envelope import LARGEST, VerifiedStatement, open_envelope
 from pytest_release.attestation.keys import fingerprint
-from pytest_release.attestation.predicates import check_statement
+from pytest_release.attestation.predicates import DRILL, check_statement
 from pytest_release.attestation.statement import RELEASE_GATE, TEST_RESULT
 from pytest_release.errors import VerificationError
 from pytest_release.hostile import one_line
 
 ATTESTATION = "attestation.intoto.jsonl"
-KINDS = (TEST_RESULT, RELEASE_GATE)  # of the lines, in order
 SKEW = timedelta(minutes=5)  # by how much two machines' clocks may differ
 
 
@@ -42,13 +42,15 @@ class VerifiedBundle:
 
     Attributes:
         subjects: What was judged.
-        predicate: Of the release-gate statement.
+        kind: Predicate type of the second statement.
+        predicate: Of the second statement.
         keys: Those of the given ones that signed both statements, by id.
         strangers: Ids of other signatures on either.
         sha256: Of the attestation's bytes, which bind every other file.
     """
 
     subjects: Sequence[Mapping[str, Any]]
+    kind: str
     predicate: Mapping[str, Any]
     keys: Mapping[str, Key]
     strangers: frozenset[str]
@@ -83,7 +85,12 @@ def _plain_files(folder: Path, attestation: str) -> dict[str, int]:
 
 
 def verify_bundle(
-    folder: Path, keys: Sequence[Key], *, now: datetime, threshold: int = 1
+    folder: Path,
+    keys: Sequence[Key],
+    *,
+    now: datetime,
+    threshold: int = 1,
+    kinds: Sequence[str] = (RELEASE_GATE,),
 ) -> VerifiedBundle:
     """Prove steps 0 to 5 of the module's docstring.
 
@@ -92,6 +99,7 @@ def verify_bundle(
         keys: Trusted public keys.
         now: Aware; read once by the caller.
         threshold: How many of the keys must have signed.
+        kinds: Predicate types that the second statement may have.
 
     Raises:
         VerificationError: The first step that does not hold, and why.
@@ -101,10 +109,8 @@ def verify_bundle(
     signers = {key_id: key for key_id, key in opened[0].keys.items() if key_id in opened[1].keys}
     if len(signers) < threshold:
         raise VerificationError(f"{ATTESTATION}: the two lines were signed by different keys")
-    result, gate = (
-        _statement(number, verified.statement, kind)  # 2
-        for number, (verified, kind) in enumerate(zip(opened, KINDS, strict=True), 1)
-    )
+    result = _statement(1, opened[0].statement, TEST_RESULT)  # 2
+    gate = _statement(2, opened[1].statement, *kinds)
     if sha256(canonical_json(opened[0].statement)).hexdigest() != gate["testResult"]["sha256"]:  # 3
         raise VerificationError("the two statements are not of one run")
     subjects = opened[1].statement["subject"]
@@ -115,7 +121,8 @@ def verify_bundle(
     check_files(folder, gate["files"])  # 4
     _check_times(gate, now)  # 5
     strangers = opened[0].strangers | opened[1].strangers
-    return VerifiedBundle(subjects, gate, signers, strangers, _digest(lines))
+    kind = opened[1].statement["predicateType"]
+    return VerifiedBundle(subjects, kind, gate, signers, strangers, _digest(lines))
 
 
 def _open(number: int, line: bytes, keys: Sequence[Key], threshold: int) -> VerifiedStatement:
@@ -145,9 +152,9 @@ def _lines(folder: Path) -> list[bytes]:
     return lines[:2]
 
 
-def _statement(number: int, statement: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+def _statement(number: int, statement: Mapping[str, Any], *kinds: str) -> Mapping[str, Any]:
     try:
-        return check_statement(statement, kind)
+        return check_statement(statement, *kinds)
     except VerificationError as error:
         raise VerificationError(f"{ATTESTATION}, line {number}: {error}") from None
 
@@ -206,12 +213,9 @@ def _check_times(predicate: Mapping[str, Any], now: datetime) -> None:
 def describe(verified: VerifiedBundle) -> str:
     """What was judged, by whom, when, with which verdict: for the terminal."""
     predicate = verified.predicate
-    release = predicate.get("release", {})
     lines = [
         f"verdict      {predicate.get('verdict')}",
-        f"environment  {predicate.get('environment')}, {predicate.get('role')}",
-        f"system       {predicate.get('system')}",
-        f"release      {release.get('version') or 'without a version'}",
+        *(_drilled(predicate) if verified.kind == DRILL else _released(predicate)),
         *(f"subject      {subject_line(subject)}" for subject in verified.subjects),
         f"finished     {predicate.get('finished')}",
         *(f"gate         {name}: {gate['verdict']}" for name, gate in _gates(predicate)),
@@ -224,6 +228,21 @@ def describe(verified: VerifiedBundle) -> str:
             "the signature proves nothing about who ran it"
         )
     return "\n".join(map(one_line, lines))  # versions and names are the deployment's words
+
+
+def _released(predicate: Mapping[str, Any]) -> Iterator[str]:
+    release = predicate.get("release", {})
+    yield f"environment  {predicate.get('environment')}, {predicate.get('role')}"
+    yield f"system       {predicate.get('system')}"
+    yield f"release      {release.get('version') or 'without a version'}"
+
+
+def _drilled(predicate: Mapping[str, Any]) -> Iterator[str]:
+    """A drill says nothing about a release, and that is said first."""
+    counts = ", ".join(f"{count} {state}" for state, count in predicate["counts"].items())
+    part = "all there is" if predicate["whole"] else "a part of what there is"
+    yield f"drill        {predicate['kind']} of {predicate['environment']}: {part}"
+    yield f"results      {counts or 'none'}"
 
 
 def subject_line(subject: Mapping[str, Any]) -> str:

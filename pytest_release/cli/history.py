@@ -26,7 +26,9 @@ def add(commands: Commands) -> None:
     history.add_argument("--status", metavar="WORD")
     history.add_argument("--since", metavar="WHEN", help="a date, a time, or for example 7d")
     history.add_argument(
-        "--last-good", action="store_true", help="the newest success of each stack and environment"
+        "--last-good",
+        action="store_true",
+        help="the release that was last good in each environment",
     )
     history.add_argument("--json", action="store_true", help="one record a line")
     history.set_defaults(run=_list)

@@ -60,14 +60,7 @@ def _add_run(actions: Commands) -> None:
     for name in ("skip-sentinel", "test-only"):
         mode.add_argument(f"--{name}", action="store_const", const=name, dest="mode",
                           help=f"the same as --mode {name}")  # fmt: skip
-    run.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        dest="values",
-        help="a value of the plan (repeatable)",
-    )
+    _add_values(run)
     run.add_argument(
         "--dry-run", action="store_true", help="say what would be done, and do nothing"
     )
@@ -83,8 +76,20 @@ def _add_rollback(actions: Commands) -> None:
     which.add_argument("--to", metavar="VERSION")
     which.add_argument("--last-good", action="store_true")
     which.add_argument("--list", action="store_true", help="the releases that were good there")
+    _add_values(command)
     _add_driving(command)
     command.set_defaults(run=_rollback)
+
+
+def _add_values(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        dest="values",
+        help="a value of the plan (repeatable)",
+    )
 
 
 def _add_driving(command: argparse.ArgumentParser) -> None:
@@ -197,14 +202,15 @@ def _rollback(options: argparse.Namespace) -> int:
     from pytest_release.hostile import one_line
     from pytest_release.rollout.desk import back, good
 
-    desk = _desk(options)
+    desk, values = _desk(options), _values(options)
     if options.list:
         for target in good(desk, load_plan(desk.fixtures, options.plan, os.environ),
                            options.environment):  # fmt: skip
             print(one_line(f"{target.version}  {target.commit or ''}").rstrip())
         return 0
     return _driven(
-        lambda: back(desk, options.plan, options.environment, options.to), wanted="rolled-back"
+        lambda: back(desk, options.plan, options.environment, options.to, values),
+        wanted="rolled-back",
     )
 
 

@@ -11,7 +11,8 @@ from pytest_release.cli._command import Commands
 def add(commands: Commands) -> None:
     """Register the command."""
     command = commands.add_parser(
-        "verify", help="check a report bundle, a waiver, a promotion's record or a rollout's"
+        "verify",
+        help="check a run's, drill's or rollout's bundle, a waiver or a promotion's record",
     )
     command.add_argument(
         "path", type=Path, metavar="PATH", help="the bundle's folder (reports/latest), or the file"
@@ -33,12 +34,14 @@ def _verify(options: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
     from pytest_release.attestation.keys import load_public_key
+    from pytest_release.attestation.predicates import DRILL
     from pytest_release.attestation.rollouts import (
         ROLLOUT_ATTESTATION,
         describe_rollout,
         verify_rollout,
     )
     from pytest_release.attestation.single import describe_file, verify_file
+    from pytest_release.attestation.statement import RELEASE_GATE
     from pytest_release.attestation.verify import describe, verify_bundle
 
     keys = [load_public_key(path) for path in options.key]
@@ -48,6 +51,9 @@ def _verify(options: argparse.Namespace) -> int:
     if options.path.is_file():
         print(describe_file(verify_file(options.path, keys, options.threshold)))
         return 0
-    verified = verify_bundle(options.path, keys, now=datetime.now(UTC), threshold=options.threshold)
+    kinds = (RELEASE_GATE, DRILL)
+    verified = verify_bundle(
+        options.path, keys, now=datetime.now(UTC), threshold=options.threshold, kinds=kinds
+    )
     print(describe(verified))
     return 0

@@ -99,6 +99,23 @@ class SandboxPolicy:
 
 
 @dataclass(frozen=True)
+class LeasePlace:
+    """Where those who drive an environment from several machines take its lease.
+
+    Attributes:
+        ssh: The host, as ssh's configuration knows it.
+        directory: On that host.
+        ssh_config: Another configuration for ssh.
+        lease_s: Seconds after which a lease that nobody renews is stale.
+    """
+
+    ssh: str
+    directory: str
+    ssh_config: str | None = None
+    lease_s: float = 60.0
+
+
+@dataclass(frozen=True)
 class Environment:
     """One environment file, resolved: inheritance, variables and secrets done.
 
@@ -111,6 +128,7 @@ class Environment:
         release: Where the deployed build names itself, if it does.
         services: Options of each service by its name.
         isolated_from: Names of environments that must share nothing with this one.
+        lock: Where rollouts take its lease; None: from one machine only.
         gates: Policy of each gate by its marker, in file order.
         uuids: Of the deployments to judge when the command names none; ``all`` for those there are.
         sandbox: Set when the run starts its own deployment.
@@ -131,6 +149,7 @@ class Environment:
     release: ReleaseSource | None = None
     services: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     isolated_from: tuple[str, ...] = ()
+    lock: LeasePlace | None = None
     uuids: tuple[str, ...] = ()
     sandbox: SandboxPolicy | None = None
     verify_tls: bool | str = True

@@ -68,6 +68,31 @@ class When:
 
 
 @dataclass(frozen=True)
+class Node:
+    """One of a group of machines.
+
+    Attributes:
+        ssh: The host, as ssh's configuration knows it; None for this machine.
+        ssh_config: Another configuration for ssh.
+        base_url: Where it answers itself; None: where its environment does.
+        values: For ``{{node.name}}``.
+    """
+
+    name: str
+    ssh: str | None = None
+    ssh_config: str | None = None
+    base_url: str | None = field(default=None, repr=False)  # it may carry a password
+    values: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What ``{{node}}`` and ``{{node.x}}`` mean."""
+        own = {"ssh": self.ssh, "base_url": self.base_url}
+        told = {**self.values, **{name: text for name, text in own.items() if text is not None}}
+        return {"node": self.name, **{f"node.{name}": text for name, text in told.items()}}
+
+
+@dataclass(frozen=True)
 class Step:
     """One step of a plan.
 
@@ -84,6 +109,11 @@ class Step:
         verify_within_s: Seconds in which that must show.
         undo: What takes it back.
         line: Where it stands in the plan, counted from 1.
+        group: Name of the nodes on which it is done; None for a step of the environment.
+        nodes: Those of the group, in order.
+        batch: So many at a time.
+        max_unavailable: When more are down, no further one is begun.
+        node: Set in the part of a step that is of one node.
     """
 
     name: str
@@ -100,6 +130,11 @@ class Step:
     verify_within_s: float = 0.0
     undo: tuple[Action, ...] = ()
     line: int = 1
+    group: str | None = None
+    nodes: tuple[Node, ...] = ()
+    batch: int = 1
+    max_unavailable: int = 0
+    node: Node | None = None
 
     @property
     def actions(self) -> Iterator[Action]:

@@ -12,6 +12,7 @@ from typing import Any
 from pytest_release.atomic import canonical_json
 from pytest_release.config.document import Key, load_document
 from pytest_release.config.environments import environment_names
+from pytest_release.config.nodes import count, names_of, node_problems, nodes_of
 from pytest_release.config.plan import (
     CHANGING,
     CONTINUE,
@@ -114,6 +115,7 @@ def _problems(resolved: Resolved, environments: Sequence[str]) -> Iterator[Probl
     yield from _need_problems(resolved)
     yield from _mode_problems(resolved)
     yield from _rollback_problems(resolved)
+    yield from node_problems(resolved)
     yield from _placeholder_problems(resolved)
 
 
@@ -132,6 +134,9 @@ def _step_problems(
     if "with" not in step and step["type"] not in BY_ITSELF:
         yield problem(key, f"the key 'with' is missing: how is this {step['type']} done?")
     adapter = next(iter(step.get("with", {step["type"]: {}})))
+    if adapter == "watch" and step.get("timeout_s", 600.0) <= step["with"]["watch"]["for_s"]:
+        message = "a watch must end before its step does: timeout_s must be longer than for_s"
+        yield problem((*key, "with"), message)
     if adapter in ("promote", "record") and step["type"] != adapter:
         message = f"the adapter {adapter!r} is for steps of type {adapter}, this is a"
         yield problem((*key, "with"), f"{message} {step['type']}")
@@ -211,13 +216,15 @@ def _rollback_problems(resolved: Resolved) -> Iterator[Problem]:
 
 def _placeholder_problems(resolved: Resolved) -> Iterator[Problem]:
     value = resolved.document.value
-    known = [*BUILT_IN, *value.get("values", {})]
+    everywhere = [*BUILT_IN, *value.get("values", {})]
     names = [step["name"] for part in ("steps", "rollback") for step in value.get(part, ())]
     for part in ("steps", "rollback"):
         for index, step in enumerate(value.get(part, ())):
+            known = [*everywhere, *names_of(value, step)]
             for key, text in _texts(step, (part, index)):
                 for name in PLACEHOLDER.findall(text):
                     step_name, _, fact = name.partition(".")
+                    step_name = step_name.partition("@")[0]
                     if not (name in known or (fact and step_name in names)):
                         near = suggestion(name, known)
                         told = (
@@ -316,7 +323,20 @@ class _Reader:
             verify_within_s=value.get("verify_within_s", 0.0),
             undo=self._actions((*key, "undo")) if "undo" in value else (),
             line=line,
+            **self._nodes(value),
         )
+
+    def _nodes(self, step: Mapping[str, Any]) -> dict[str, Any]:
+        """The members of a step that is done on nodes."""
+        if "nodes" not in step:
+            return {}
+        nodes = nodes_of(self._at(("nodes", step["nodes"])))
+        return {
+            "group": step["nodes"],
+            "nodes": nodes,
+            "batch": max(1, count(step.get("batch", 1), len(nodes))),
+            "max_unavailable": count(step.get("max_unavailable", 0), len(nodes)),
+        }
 
     def _at(self, key: Key) -> Any:  # noqa: ANN401 - any JSON value
         value = self._resolved.document.value

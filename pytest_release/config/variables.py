@@ -38,8 +38,10 @@ HARMLESS = frozenset(
         "database",
         "date",
         "directory",
+        "docker_host",
         "header",
         "health",
+        "last_release",
         "method",
         "name",
         "output",
@@ -47,6 +49,7 @@ HARMLESS = frozenset(
         "path",
         "prefix",
         "project",
+        "repository",
         "role",
         "schema",
         "scheme",
@@ -127,7 +130,8 @@ class _Resolver:
             return value
 
         replaced = REFERENCE.sub(replace, text)
-        harmless = key[-1] in HARMLESS or key[-3:-1] == ("multipart", "files")
+        listed = key[-2:-1] == ("images",) or key[-3:-1] == ("multipart", "files")
+        harmless = key[-1] in HARMLESS or listed
         secrets = {*(() if harmless else found), *credentials(replaced)} - {""}
         self.secrets |= secrets
         if secrets and not harmless:

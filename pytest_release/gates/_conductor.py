@@ -12,7 +12,7 @@ import dataclasses
 import queue
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -35,6 +35,7 @@ class Conductor:
         environment: Its policies say how many cases may overlap.
         target: Where requests go.
         deployments: What looks at data look at; None when the environment's system has none.
+        say: Takes a case's id and a line for whoever waits at the terminal.
     """
 
     def __init__(
@@ -42,10 +43,12 @@ class Conductor:
         environment: Environment,
         target: HttpTarget,
         deployments: Deployments | None = None,
+        say: Callable[[str, str], None] = lambda _case, _line: None,
     ) -> None:
         self._environment = environment
         self._target = target
         self._deployments = deployments
+        self._say = say
         self._planned: tuple[Case, ...] = ()
         self._sources: dict[tuple[str, str], HttpCase] = {}
         self._results: dict[str, Future[Result]] = {}
@@ -102,7 +105,7 @@ class Conductor:
         if isinstance(case, HttpCase):
             evidence, captured = self._ask(case)
         elif isinstance(case, CheckCase):
-            scene = Scene(self._environment, self._target, self._deployments)
+            scene = Scene(self._environment, self._target, self._deployments, self._say)
             evidence, captured = check(case, self._policy(case.gate), scene), {}
         else:
             assert isinstance(case, DataCase)

@@ -21,14 +21,21 @@ class Scene:
         environment: Its role and services.
         http: Where requests go; threads may share it.
         deployments: The deployed files; None when the environment's system has none.
+        say: Takes a case's id and a line for whoever waits at the terminal: what a check that
+            takes long is waiting for. It is no evidence, and may be lost.
     """
 
     def __init__(
-        self, environment: Environment, http: HttpTarget, deployments: Deployments | None = None
+        self,
+        environment: Environment,
+        http: HttpTarget,
+        deployments: Deployments | None = None,
+        say: Callable[[str, str], None] = lambda _case, _line: None,
     ) -> None:
         self.environment = environment
         self.http = http
         self.deployments = deployments
+        self.say = say
         self._undo: list[tuple[str, Callable[[], object]]] = []
 
     def afterwards(self, what: str, undo: Callable[[], object]) -> None:

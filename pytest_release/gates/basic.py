@@ -48,7 +48,7 @@ def measure(
 
 def _observe(case: HttpCase, target: HttpTarget, values: Mapping[str, Any]) -> Observation:
     exchange = target.send(case.request, values)
-    findings = [*_check(case, exchange)]
+    findings = [*check_answer(case, exchange)]
     captured: dict[str, Any] = {}
     if case.capture and not findings:
         findings += _capture(case, exchange, captured)
@@ -60,7 +60,8 @@ def _observe(case: HttpCase, target: HttpTarget, values: Mapping[str, Any]) -> O
     )
 
 
-def _check(case: HttpCase, exchange: Exchange) -> Iterator[Finding]:
+def check_answer(case: HttpCase, exchange: Exchange) -> Iterator[Finding]:
+    """What is wrong with an answer: its head, its size, its text, its JSON."""
     if exchange.broken:
         yield Finding("basic.broken", exchange.broken)
     wants_json = bool(JSON_EXPECTATIONS & set(case.expect) or case.capture)

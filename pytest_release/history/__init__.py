@@ -15,11 +15,22 @@
 
 from pytest_release.history.book import Book, History, Repair, Written, anchors_of, verify
 from pytest_release.history.chain import Chain
-from pytest_release.history.record import REPAIR, SUCCESS, Entry, Record
-from pytest_release.history.selection import last_good, select, since
+from pytest_release.history.record import (
+    DEPLOY,
+    REPAIR,
+    ROLLBACK,
+    ROLLOUT,
+    SUCCESS,
+    Entry,
+    Record,
+)
+from pytest_release.history.selection import is_good, last_good, select, since
 
 __all__ = [
+    "DEPLOY",
     "REPAIR",
+    "ROLLBACK",
+    "ROLLOUT",
     "SUCCESS",
     "Book",
     "Chain",
@@ -29,6 +40,7 @@ __all__ = [
     "Repair",
     "Written",
     "anchors_of",
+    "is_good",
     "last_good",
     "select",
     "since",

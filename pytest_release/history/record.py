@@ -16,6 +16,7 @@ from pytest_release.history.lines import LARGEST, LineError, Torn
 
 REPAIR = "repair"  # the action of a record that names torn lines
 SUCCESS = "success"
+ROLLOUT, ROLLBACK, DEPLOY = "rollout", "rollback", "deploy"
 NOTHING = "0" * 64  # the hash before the first record
 WORDS = ("stack", "env", "action", "version", "status", "notes")
 MEMBERS = {"sequence", "time", *WORDS, "details", "previous", "hash"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from pytest_release.history.record import REPAIR, SUCCESS, Record
+from pytest_release.history.record import DEPLOY, ROLLBACK, ROLLOUT, SUCCESS, Record
 from pytest_release.moments import moment
 
 
@@ -36,17 +36,25 @@ def select(
     )
 
 
-def last_good(records: Iterable[Record]) -> tuple[Record, ...]:
-    """The newest successful record of each stack and environment, in their order.
+def is_good(record: Record) -> bool:
+    """Whether a record says that its release was good where it ran.
 
-    A repair is about the history and never counts. The newest is the last written, whatever its
-    writer's clock said.
+    A deployment, a rollback and a rollout that changed something do; that a release may go
+    somewhere (a promotion) does not say that it did, and a repair is about the history.
     """
-    newest = {
-        (record.stack, record.env): record
-        for record in records
-        if record.status == SUCCESS and record.action != REPAIR
-    }
+    if record.status != SUCCESS:
+        return False
+    if record.action == ROLLOUT:
+        return bool(record.details.get("changed"))
+    return record.action in (DEPLOY, ROLLBACK)
+
+
+def last_good(records: Iterable[Record]) -> tuple[Record, ...]:
+    """The newest record of each stack and environment that calls its release good, in their order.
+
+    The newest is the last written, whatever its writer's clock said.
+    """
+    newest = {(record.stack, record.env): record for record in records if is_good(record)}
     return tuple(sorted(newest.values(), key=lambda record: record.sequence))
 
 

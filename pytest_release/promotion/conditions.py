@@ -19,6 +19,7 @@ from pytest_release.config.policy import ALL_GATES, Policy, Requirement, Signers
 from pytest_release.promotion.dossier import Attested, Dossier
 from pytest_release.promotion.waivers import Accepted
 from pytest_release.release import same_build
+from pytest_release.sampling import at_least
 
 NEVER_RAN = "NOT_RUN"
 PASSED, WARNED = "PASSED", "WARNED"
@@ -273,9 +274,10 @@ def _gate_problems(
     for name, limit in requirement.thresholds.items():
         held = gate["thresholds"].get(name)
         if held is None:
-            yield f"it was not held to {name} <= {limit:g}"
-        elif held["limit"] > limit:
-            yield f"it was held to {name} <= {held['limit']:g}, the policy asks for {limit:g}"
+            yield f"it was not held to {name} {'>=' if at_least(name) else '<='} {limit:g}"
+        elif held["limit"] < limit if at_least(name) else held["limit"] > limit:
+            sign = ">=" if at_least(name) else "<="
+            yield f"it was held to {name} {sign} {held['limit']:g}, the policy asks for {limit:g}"
 
 
 def _soak(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from pytest_release.sampling import COUNTED, Decision, Estimate, Sample
+from pytest_release.evidence import Measurement
+from pytest_release.sampling import COUNTED, Decision, Estimate, Sample, at_least
 from pytest_release.verdict import GateVerdict, RunVerdict, ThresholdVerdict, Verdict
 
 MISSING = (Verdict.INCOMPLETE, Verdict.NOT_RUN)
@@ -35,10 +36,19 @@ def threshold(judged: ThresholdVerdict) -> str:
     limit = number(judged.limit)
     if judged.estimate is None:
         return f"{judged.name} never measured, limit {limit}"
-    sign = {Decision.KEPT: "≤", Decision.BROKEN: ">", Decision.OPEN: "?"}
+    kept, broken = ("≥", "<") if at_least(judged.name) else ("≤", ">")
+    sign = {Decision.KEPT: kept, Decision.BROKEN: broken, Decision.OPEN: "?"}
     relation = sign.get(judged.decision or Decision.OPEN, "?")
     note = " could not be shown" if judged.decision is Decision.OPEN else ""
     return f"{judged.name} {estimate(judged.name, judged.estimate)} {relation} {limit}{note}"
+
+
+def limit(measurement: Measurement) -> str:
+    """`` · limit ≤ 500``; nothing where there is none."""
+    if measurement.limit is None:
+        return ""
+    sign = "≥" if at_least(measurement.name) else "≤"
+    return f" · limit {sign} {number(measurement.limit)}"
 
 
 def duration(seconds: float) -> str:

@@ -203,6 +203,10 @@ def _finding(finding: Finding) -> str:
 
 def _measurement(measurement: Measurement) -> str:
     shown = figures.estimate(measurement.name, measurement.estimate)
+    if measurement.count is not None:  # one summary: nothing to draw
+        limit = figures.limit(measurement)
+        text = f"{measurement.name} {shown}{limit} · of {measurement.count} observations"
+        return f'<div class="measurement"><p>{markup(text)}</p></div>'
     samples = figures.exactness(measurement.samples)
     clock = measurement.samples[0].clock
     busy = max(sample.busy_ms for sample in measurement.samples)

@@ -17,20 +17,19 @@ from typing import Any
 
 from pytest_release.config.plan import Plan, Step
 from pytest_release.errors import HistoryError
-from pytest_release.history import SUCCESS, Entry, History, Record
+from pytest_release.history import ROLLBACK, ROLLOUT, SUCCESS, Entry, History, Record, is_good
 from pytest_release.rollout.course import changed
+from pytest_release.rollout.fleet import begun
 from pytest_release.rollout.journal import At
 from pytest_release.rollout.state import (
     ABORTED,
     NOT_ROLLED_BACK,
     ROLLED_BACK,
-    SKIPPED,
     State,
     Target,
     TaskState,
 )
 
-ROLLOUT, ROLLBACK, DEPLOY = "rollout", "rollback", "deploy"
 SHOWN = 2_000  # characters of a step's output that the history keeps
 LONGEST = 500  # characters of notes
 
@@ -108,17 +107,9 @@ def good_releases(records: Iterable[Record], stack: str, besides: str) -> dict[s
     """
     found: dict[str, dict[str, Record]] = {}
     for record in reversed(list(records)):
-        if record.stack == stack and record.details.get("rollout") != besides and _good(record):
+        if record.stack == stack and record.details.get("rollout") != besides and is_good(record):
             found.setdefault(record.env, {}).setdefault(record.version, record)
     return {name: list(versions.values()) for name, versions in found.items()}
-
-
-def _good(record: Record) -> bool:
-    if record.status != SUCCESS:
-        return False
-    if record.action == ROLLOUT:
-        return bool(record.details.get("changed"))
-    return record.action in (DEPLOY, ROLLBACK)
 
 
 def target_of(record: Record | None) -> Target:
@@ -144,6 +135,7 @@ def step_entry(plan: Plan, state: State, task: Step, ended: TaskState) -> tuple[
     driver = state.drivers[-1] if state.drivers else {}
     details = {
         "task": ended.task,
+        **({"node": task.node.name} if task.node else {}),
         "attempt": ended.attempt,
         "begun": ended.begun,
         "ended": ended.ended,
@@ -178,8 +170,7 @@ def closing(plan: Plan, state: State) -> Iterator[tuple[str, Entry]]:
     assert state.result is not None
     result, turned = state.result, state.turn
     moved = changed(plan, state)
-    touched = {s.environment for s in plan.steps
-               if s.name in state.tasks and state.tasks[s.name].status != SKIPPED}  # fmt: skip
+    touched = {step.environment for step in plan.steps if begun(state, step)}
     for name in plan.environments:
         if name in touched:
             details = {

@@ -2,16 +2,19 @@
 
 The tasks of a rollout are its steps; once it goes back they are, in this order, what takes steps
 back (``undo/STEP/N``, the last step first) and what brings the last good release back
-(``back/STEP``), with a gate at the end.
+(``back/STEP``), with a gate at the end. On nodes there is a task for each; see `rollout.fleet`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import TypeAlias
 
 from pytest_release.config.plan import CHANGING, CONTINUE, ROLLBACK, STOP, Mode, Plan, Step
+from pytest_release.rollout import fleet
+from pytest_release.rollout.fleet import part_name, parts, whole_name
 from pytest_release.rollout.state import (
     ABORTED,
     AGAIN,
@@ -37,6 +40,20 @@ class Start:
 
     task: str
     attempt: int = 1
+
+
+@dataclass(frozen=True)
+class Together:
+    """Begin some tasks at the same time."""
+
+    starts: tuple[Start, ...]
+
+
+@dataclass(frozen=True)
+class Gather:
+    """End a step of which nothing more is to be done on any node."""
+
+    task: str
 
 
 @dataclass(frozen=True)
@@ -70,7 +87,7 @@ class Decide:
     result: Result
 
 
-Move: TypeAlias = "Start | Skip | Recover | GoBack | Decide | None"
+Move: TypeAlias = "Start | Together | Gather | Skip | Recover | GoBack | Decide | None"
 
 
 def tasks_of(plan: Plan) -> dict[str, Step]:
@@ -86,7 +103,7 @@ def tasks_of(plan: Plan) -> dict[str, Step]:
     for step in backs.values():
         name = f"{BACK}/{step.name}"
         tasks[name] = replace(step, name=name, undo=(), when=None, on_failure=STOP)
-    return tasks
+    return tasks | {part.name: part for step in tasks.values() for part in parts(step)}
 
 
 def _gates(steps: Sequence[Step]) -> list[Step]:
@@ -100,7 +117,7 @@ def next_move(plan: Plan, mode: Mode, state: State) -> Move:
     if (left := state.interrupted) is not None:
         return Recover(left.task)
     if state.turn is not None:
-        return _backward(state, state.turn)
+        return _backward(plan, state, state.turn)
     if state.abort is not None:
         return GoBack(state.abort, asked=True)
     if state.opened.get("back"):
@@ -111,8 +128,10 @@ def next_move(plan: Plan, mode: Mode, state: State) -> Move:
 def _forward(plan: Plan, mode: Mode, state: State) -> Move:
     for step in plan.steps:
         task = state.tasks.get(step.name)
+        if task is None and not mode.has(step.name):
+            return Skip(step.name, "not in this mode")
         if task is None:
-            return Start(step.name) if mode.has(step.name) else Skip(step.name, "not in this mode")
+            return _on_nodes(plan, state, step) if step.nodes else Start(step.name)
         if task.status == AGAIN:
             return Start(step.name, task.attempt + 1)
         if task.status == FAILED and step.on_failure != CONTINUE:
@@ -123,27 +142,51 @@ def _forward(plan: Plan, mode: Mode, state: State) -> Move:
     return Decide(Result(SUCCESS, _finished(plan, state)))
 
 
+def _on_nodes(plan: Plan, state: State, step: Step) -> Move:
+    starts = fleet.next_nodes(plan, state, step)
+    for name, attempt in starts:
+        if attempt == 1 and (why := fleet.why_not(plan, state, step, name)):
+            return Skip(name, why)
+    return _begin(starts) if starts else Gather(step.name)
+
+
+def _begin(starts: Sequence[tuple[str, int]]) -> Start | Together:
+    moves = tuple(Start(*start) for start in starts)
+    return moves[0] if len(moves) == 1 else Together(moves)
+
+
 def _finished(plan: Plan, state: State) -> str:
     counts = dict.fromkeys((DONE, SKIPPED, FAILED), 0)
     for step in plan.steps:
         counts[state.tasks[step.name].status] += 1
     words = {DONE: "steps done", SKIPPED: "skipped", FAILED: "failed and did not count"}
-    return ", ".join(f"{counts[s]} {word}" for s, word in words.items() if counts[s] or s == DONE)
+    told = ", ".join(f"{counts[s]} {word}" for s, word in words.items() if counts[s] or s == DONE)
+    lost = {
+        node: name
+        for step in plan.steps
+        if step.on_failure != CONTINUE
+        for node, name in fleet.down(plan, state, step).items()
+    }
+    return told + "".join(f"; {node} is down since {name}" for node, name in lost.items())
 
 
-def _backward(state: State, turn: Turn) -> Move:
+def _backward(plan: Plan, state: State, turn: Turn) -> Move:
+    """Each node of a step goes back, whatever becomes of the others."""
     failures = []
-    for name in turn.tasks:
-        task = state.tasks.get(name)
-        if task is None:
-            return Start(name)
-        if task.status == AGAIN:
-            return Start(name, task.attempt + 1)
-        if task.status == FAILED:
-            failures.append(f"{name}: {task.outcome.why}")
-            if name.startswith(f"{BACK}/"):
-                break  # gates on half a release prove nothing
+    for whole, group in groupby(turn.tasks, whole_name):
+        names = tuple(group)
+        for batch in fleet.chunks(names, _batch(plan, whole) if names != (whole,) else 1):
+            if starts := fleet.to_begin(state, batch):
+                return _begin(starts)
+        lost = [name for name in names if state.tasks[name].status == FAILED]
+        failures += [f"{name}: {state.tasks[name].outcome.why}" for name in lost]
+        if lost and whole.startswith(f"{BACK}/"):
+            break  # gates on half a release prove nothing
     return Decide(_gone_back(turn, failures))
+
+
+def _batch(plan: Plan, whole: str) -> int:
+    return tasks_of(plan)[whole].batch
 
 
 def _gone_back(turn: Turn, failures: Sequence[str]) -> Result:
@@ -164,12 +207,8 @@ def _gone_back(turn: Turn, failures: Sequence[str]) -> Result:
 def changed(plan: Plan, state: State) -> tuple[str, ...]:
     """Environments that are not as they were: a step that changes them was begun."""
     steps = (step for step in plan.steps if step.type in CHANGING)
-    begun = (step.environment for step in steps if _was_begun(state, step.name))
+    begun = (step.environment for step in steps if fleet.begun(state, step))
     return tuple(dict.fromkeys(begun))
-
-
-def _was_begun(state: State, name: str) -> bool:
-    return name in state.tasks and state.tasks[name].status != SKIPPED
 
 
 def _good(plan: Plan, state: State) -> set[str]:
@@ -199,19 +238,41 @@ def way_back(
 ) -> tuple[str, ...]:
     """The ids of the tasks that lead back, in order."""
     undo = (
-        f"{UNDO}/{step.name}/{number}"
+        task
         for step in reversed(plan.steps)
-        if step.environment not in stay and _was_begun(state, step.name)
+        if step.environment not in stay and fleet.begun(state, step)
         for number in range(1, len(step.undo) + 1)
+        for task in _undone(step, f"{UNDO}/{step.name}/{number}", state)
     )
-    return (*undo, *returning(plan, targets))
+    return (*undo, *returning(plan, targets, state))
 
 
-def returning(plan: Plan, targets: Mapping[str, Target]) -> Iterator[str]:
-    """The ids of the tasks that bring old releases back."""
+def _undone(step: Step, task: str, state: State) -> Iterator[str]:
+    """A step that was done on nodes is taken back on these, and on no others."""
+    if not step.nodes:
+        yield task
+    yield from (part_name(task, node) for node in fleet.touched(state, step))
+
+
+def returning(
+    plan: Plan, targets: Mapping[str, Target], state: State | None = None
+) -> Iterator[str]:
+    """The ids of the tasks that bring old releases back.
+
+    Args:
+        plan: The plan.
+        targets: By environment.
+        state: Of what was done: nodes that are as they were stay so. None: all go back.
+    """
     for name, target in targets.items():
         if target.version is None:
             continue
         here = [step for step in plan.rollback if step.environment == name]
         gates = [] if _gates(here) else [s for s in _gates(plan.steps) if s.environment == name]
-        yield from (f"{BACK}/{step.name}" for step in (*here, *gates))
+        only = None if state is None else fleet.changed_nodes(plan, state, name)
+        for step in (*here, *gates):
+            if not step.nodes:
+                yield f"{BACK}/{step.name}"
+            for node in step.nodes:
+                if only is None or node.name in only:
+                    yield part_name(f"{BACK}/{step.name}", node.name)

@@ -7,35 +7,34 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pytest_release.attestation.keyring import load_keyring
 from pytest_release.attestation.keys import load_signing_key
 from pytest_release.config.environments import load_environment
 from pytest_release.config.plan import Mode, Plan
 from pytest_release.config.plans import load_plan
-from pytest_release.config.policies import load_policy
-from pytest_release.config.policy import ALL_GATES
 from pytest_release.config.validation import suggestion
 from pytest_release.errors import RolloutError, UsageError
 from pytest_release.history import verify
 from pytest_release.hostile import one_line
-from pytest_release.promotion.waivers import accepted_waivers
 from pytest_release.release import COMMIT
 from pytest_release.rollout.adapters import adapter
 from pytest_release.rollout.chronicle import good_releases, target_of
 from pytest_release.rollout.driver import Driver, Seal, Setting
 from pytest_release.rollout.journal import At, Event, Journal, read_events
+from pytest_release.rollout.lease import leased
 from pytest_release.rollout.lock import Locks, Owner, owner_of
 from pytest_release.rollout.processes import boot_id
 from pytest_release.rollout.progress import Quiet, Watcher
 from pytest_release.rollout.stage import Paths
 from pytest_release.rollout.state import Result, State, Target, fold
+from pytest_release.rollout.waived import waiver_of
 
 LOCKS = "locks"
 LONGEST = 200  # characters of a version
@@ -68,7 +67,7 @@ class Desk:
     watcher: Watcher = field(default_factory=Quiet)
     at: At = lambda _: None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    pause: Callable[[float], None] | None = None
+    pause: Callable[[float], None] = time.sleep
 
     def paths(self, rollout: str) -> Paths:
         """Those of a rollout."""
@@ -96,7 +95,7 @@ class Desk:
             watcher=self.watcher,
             at=self.at,
             now=self.now,
-            **({"pause": self.pause} if self.pause else {}),
+            pause=self.pause,
         )
 
 
@@ -143,7 +142,7 @@ def run(desk: Desk, wish: Wish) -> Result:
     _check(wish)
     plan = load_plan(desk.fixtures, wish.plan, desk.variables, wish.values)
     mode = mode_of(plan, wish.mode)
-    waived = _waived(desk, mode, wish.release)
+    waived = waiver_of(desk.fixtures, mode, wish.release, desk.now())
     return _begin(desk, plan, mode, wish, {"waiver": waived})
 
 
@@ -154,28 +153,13 @@ def _check(wish: Wish) -> None:
         raise UsageError(f"--commit is 7 to 64 hex digits, got {wish.commit!a}")
 
 
-def _waived(desk: Desk, mode: Mode, release: str) -> str | None:
-    """The waiver that a mode needs, in words.
-
-    Raises:
-        RolloutError: None counts.
-    """
-    if mode.waiver is None:
-        return None
-    environment, gate = mode.waiver
-    policy = load_policy(desk.fixtures, environment)
-    keyring = load_keyring(desk.fixtures)
-    accepted, doubts = accepted_waivers(desk.fixtures, policy, keyring, release, desk.now())
-    for one in accepted:
-        if one.waiver.gate in (gate, ALL_GATES):
-            return f"{one.waiver} (signed by {', '.join(one.signers)})"
-    why = "".join(f"; {doubt}" for doubt in doubts)
-    raise RolloutError(
-        f"this mode needs a waiver of {gate} for {release} in {environment}, and none counts{why}"
-    )
-
-
-def back(desk: Desk, plan_name: str, environment: str, version: str | None) -> Result:
+def back(
+    desk: Desk,
+    plan_name: str,
+    environment: str,
+    version: str | None,
+    values: Mapping[str, str] | None = None,
+) -> Result:
     """Bring an earlier release back, and run the gates on it.
 
     Args:
@@ -183,15 +167,16 @@ def back(desk: Desk, plan_name: str, environment: str, version: str | None) -> R
         plan_name: Whose ``rollback`` does it.
         environment: Where.
         version: Of a release that was good there; None for the last.
+        values: Replace those of the plan.
 
     Raises:
         ReleaseError: There is none, or it cannot begin.
     """
-    plan = load_plan(desk.fixtures, plan_name, desk.variables)
+    plan = load_plan(desk.fixtures, plan_name, desk.variables, values)
     if not any(step.environment == environment for step in plan.rollback):
         raise UsageError(f"the plan {plan.name} has no rollback for {environment!a}")
     target = _chosen(good(desk, plan, environment), environment, version)
-    wish = Wish(plan_name, str(target.version), target.commit)
+    wish = Wish(plan_name, str(target.version), target.commit, values or {})
     told = {"environment": environment, "version": target.version, "commit": target.commit}
     return _begin(desk, plan, EVERYTHING, wish, {"back": told})
 
@@ -238,7 +223,6 @@ def _begin(desk: Desk, plan: Plan, mode: Mode, wish: Wish, more: Mapping[str, An
     }
     with _locked(desk, plan.environments, rollout) as locks:
         _refuse_unfinished(desk, locks)
-        locks.sign()
         return _drive(desk, setting, locks, opened)
 
 
@@ -287,18 +271,30 @@ def _drive(
     opened: Event | None = None,
     abort: str | None = None,
 ) -> Result:
+    with leased(setting.environments.values(), locks.owner, setting.redactor) as leases:
+        locks.sign()
+        leases.begun = True
+        result = _journaled(desk, replace(setting, held=leases.check), leases.told, opened, abort)
+        leases.finished = True
+        locks.clear()
+        return result
+
+
+def _journaled(
+    desk: Desk, setting: Setting, told: list[str], opened: Event | None, abort: str | None
+) -> Result:
     journal = Journal(setting.paths.folder, desk.now, desk.at)
     try:
         if opened is not None:
             journal.append("opened", **opened)
         state = fold(journal.events)
         driver = Driver(setting, journal, state)
-        driver.note("driver", who=desk.who, pid=os.getpid(), boot=boot_id())
+        driver.note("driver", who=desk.who, pid=os.getpid(), boot=boot_id(), took_over=told)
+        for sentence in told:
+            desk.watcher.say(sentence)
         if abort is not None and state.result is None and state.turn is None:
             driver.note("abort", why=abort)
-        result = driver.drive()
-        locks.clear()
-        return result
+        return driver.drive()
     finally:
         journal.close()
 
@@ -326,7 +322,6 @@ def resume(desk: Desk, rollout: str | None = None, *, abort: bool = False) -> Re
     setting = desk.setting(plan, mode_of(plan, opened["mode"]), folder.name)
     why = f"aborted by {desk.who}" if abort else None
     with _locked(desk, plan.environments, folder.name) as locks:
-        locks.sign()
         return _drive(desk, setting, locks, abort=why)
 
 
@@ -388,7 +383,7 @@ def dry_run(desk: Desk, wish: Wish) -> Iterator[str]:
     _check(wish)
     plan = load_plan(desk.fixtures, wish.plan, desk.variables, wish.values)
     mode = mode_of(plan, wish.mode)
-    waived = _waived(desk, mode, wish.release)
+    waived = waiver_of(desk.fixtures, mode, wish.release, desk.now())
     desk.setting(plan, mode, "dry-run")  # its environments are read, too
     yield f"dry run of {plan.name} with {wish.release}: nothing is done"
     if waived:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from pytest_release.config.environment import Environment
@@ -17,7 +18,7 @@ from pytest_release.config.plan import Mode, Plan, Step
 from pytest_release.errors import RolloutError
 from pytest_release.history import verify
 from pytest_release.redaction import Redactor
-from pytest_release.rollout import course
+from pytest_release.rollout import course, fleet
 from pytest_release.rollout.adapters.gate import bundle_of
 from pytest_release.rollout.attempt import perform, recovered, verified
 from pytest_release.rollout.chronicle import (
@@ -47,6 +48,7 @@ from pytest_release.rollout.state import (
     TaskState,
     outcome_to_json,
 )
+from pytest_release.rollout.together import Crew
 
 Seal = Callable[["Driver"], str | None]
 
@@ -62,6 +64,7 @@ class Setting:
         seal: Makes the rollout's own bundle and says its folder.
         watcher: Is told what happens, for people.
         at: Is called at every boundary; see `rollout.journal`. Tests kill the driver there.
+        held: Raises when the environments are no longer this driver's.
     """
 
     plan: Plan
@@ -74,6 +77,7 @@ class Setting:
     seal: Seal = lambda _: None
     watcher: Watcher = field(default_factory=Quiet)
     at: At = lambda _: None
+    held: Callable[[], None] = lambda: None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     pause: Callable[[float], None] = time.sleep
 
@@ -97,6 +101,7 @@ class Driver:
         self.setting = setting
         self.state = state
         self._journal = journal
+        self._crew = Crew(setting.pause)
         self._tasks = course.tasks_of(setting.plan)
         self._redactor = setting.redactor
         records = verify(setting.paths.history).records if setting.paths.history.exists() else ()
@@ -115,12 +120,14 @@ class Driver:
         while (
             move := course.next_move(self.setting.plan, self.setting.mode, self.state)
         ) is not None:
+            self.setting.held()
             self._make(move)
         return self._finish()
 
     def note(self, event: str, **members: Any) -> None:  # noqa: ANN401 - JSON values
         """Write an event, and let the state know."""
-        self.state.take(self._journal.append(event, **members))
+        with self._crew.turn():
+            self.state.take(self._journal.append(event, **members))
 
     def _catch_up(self) -> None:
         """Whatever the history lacks of what the journal tells."""
@@ -131,7 +138,9 @@ class Driver:
             self._refuse_to_be_behind()
 
     def _refuse_to_be_behind(self) -> None:
-        if self._chronicle.behind:
+        with self._crew.turn():  # another node's record may just be on its way
+            behind = self._chronicle.behind
+        if behind:
             raise RolloutError(
                 f"{self._chronicle.failure}: nothing goes on that cannot be recorded; mend that, "
                 f"then pytest-release rollout resume"
@@ -141,6 +150,10 @@ class Driver:
         match move:
             case course.Start(task, attempt):
                 self._start(self._tasks[task], task, attempt)
+            case course.Together(starts):
+                self._together(starts)
+            case course.Gather(task):
+                self._gather(self._tasks[task])
             case course.Skip(task, why):
                 self._ended(task, 1, SKIPPED, Outcome(done=True, why=why), None)
             case course.Recover(task):
@@ -149,6 +162,26 @@ class Driver:
                 self._turn(why, failed, asked=asked)
             case course.Decide(result):
                 self.note("decided", status=result.status, why=result.why)
+
+    # -- some nodes at the same time
+
+    def _together(self, starts: Sequence[course.Start]) -> None:
+        """What one thread writes, it writes while the others do not."""
+        tasks = [(self._tasks[s.task], s.task, s.attempt) for s in starts]
+        work = [partial(self._start, *task) for task in tasks]
+        self._crew.work(work, lambda: self._stop_programs([s.task for s in starts]))
+
+    def _stop_programs(self, names: Sequence[str]) -> None:
+        for pid, started in filter(None, (self.state.tasks[n].pid for n in names
+                                          if n in self.state.tasks)):  # fmt: skip
+            if start_time(pid) == started:
+                end_group(pid)
+
+    def _gather(self, step: Step) -> None:
+        previous = target_of(next(iter(self._good.get(step.environment, ())), None)).version
+        status, outcome = fleet.gathered(self.setting.plan, self.state, step, previous)
+        begun, seconds = fleet.span(self.state, step) or (None, None)
+        self._ended(step.name, 1, status, outcome, seconds, begun)
 
     # -- one task
 
@@ -167,9 +200,10 @@ class Driver:
                 return
         before = self.state.tasks.get(task)
         if before is not None and before.seconds is not None:  # not what a crash interrupted
-            self.setting.pause(step.retries.pause(attempt - 1))
-        self.setting.watcher.begun(step, task, attempt)
-        self.note("begun", task=task, attempt=attempt)
+            self._crew.pause(step.retries.pause(attempt - 1))
+        with self._crew.turn():
+            self.setting.watcher.begun(step, task, attempt)
+            self.note("begun", task=task, attempt=attempt)
         began = time.monotonic()
         stage = self._stage(step, task, attempt)
         outcome = perform(step.action, step, attempt, stage, names)
@@ -186,15 +220,23 @@ class Driver:
         self._ended(task, attempt, status, outcome, seconds)
 
     def _ended(
-        self, task: str, attempt: int, status: str, outcome: Outcome, seconds: float | None
+        self,
+        task: str,
+        attempt: int,
+        status: str,
+        outcome: Outcome,
+        seconds: float | None,
+        begun: str | None = None,
     ) -> None:
         told = None if seconds is None else round(seconds, 4)
-        self.note("ended", task=task, attempt=attempt, status=status, seconds=told,
-                  outcome=outcome_to_json(outcome))  # fmt: skip
-        ended = self.state.attempts[-1]
-        step = self._tasks[task]
-        self.setting.watcher.ended(step, ended)
-        self._chronicle.write([step_entry(self.setting.plan, self.state, step, ended)])
+        more = {"begun": begun} if begun else {}
+        with self._crew.turn():
+            self.note("ended", task=task, attempt=attempt, status=status, seconds=told,
+                      outcome=outcome_to_json(outcome), **more)  # fmt: skip
+            ended = self.state.attempts[-1]
+            step = self._tasks[task]
+            self.setting.watcher.ended(step, ended)
+            self._chronicle.write([step_entry(self.setting.plan, self.state, step, ended)])
 
     def _recover(self, step: Step, left: TaskState) -> None:
         """A crash came between: what is left of it is ended, then it is asked for."""
@@ -236,23 +278,42 @@ class Driver:
                 "spawned", durable=False, task=task, attempt=attempt, pid=pid, started=started
             )
 
-        bundles = (bundle_of(t.outcome) for t in self.state.tasks.values() if t.status == DONE)
+        def tick(seconds: float) -> None:
+            with self._crew.turn():
+                self.setting.watcher.tick(step, seconds)
+
+        def say(text: str) -> None:
+            with self._crew.turn():
+                self.setting.watcher.say(self._redactor(text))
+
+        with self._crew.turn():
+            ended = [t.outcome for t in self.state.tasks.values() if t.status == DONE]
+        bundles = map(bundle_of, ended)
         return Stage(
             rollout=str(opened["rollout"]),
             system=self.setting.plan.system,
             release=target.version or str(opened["release"]),
             commit=target.commit if target.version else opened["commit"],
             paths=self.setting.paths,
-            environments=self.setting.environments,
+            environments=self._environments(step),
             sign_with=self.setting.sign_with,
             variables=self.setting.variables,
             redactor=self._redactor,
             bundles=tuple(bundle for bundle in bundles if bundle is not None),
             spawned=spawned,
-            tick=lambda seconds: self.setting.watcher.tick(step, seconds),
+            tick=tick,
+            say=say,
             now=self.setting.now,
-            pause=self.setting.pause,
+            pause=self._crew.pause,
         )
+
+    def _environments(self, step: Step) -> Mapping[str, Environment]:
+        """A node may answer at an address of its own."""
+        own = self.setting.environments
+        if step.node is None or step.node.base_url is None:
+            return own
+        environment = replace(own[step.environment], base_url=step.node.base_url)
+        return {**own, step.environment: environment}
 
     def _target(self, step: Step, task: str) -> Target:
         """The old release, where a task brings that back."""
@@ -276,12 +337,20 @@ class Driver:
             "rollout": opened["rollout"],
             "folder": str(self.setting.paths.folder),
         }
-        facts = {
-            f"{name}.{fact}": value
-            for name, task in self.state.tasks.items()
-            for fact, value in task.outcome.facts.items()
-        }
-        return {**self.setting.plan.values, **facts, **built_in}
+        node = step.node.names if step.node else {}
+        return {**self.setting.plan.values, **self._facts(step), **built_in, **node}
+
+    def _facts(self, step: Step) -> dict[str, str]:
+        """What steps said; on a node, first what they said of that one."""
+        with self._crew.turn():
+            tasks = [  # on the way back a step's newest facts are those of the old release
+                (name.removeprefix(f"{course.BACK}/"), task.outcome.facts)
+                for name, task in self.state.tasks.items()
+            ]
+        facts = {f"{name}.{fact}": text for name, told in tasks for fact, text in told.items()}
+        end = fleet.part_name("", step.node.name) if step.node else None
+        own = [(fleet.whole_name(name), told) for name, told in tasks if end and name.endswith(end)]
+        return facts | {f"{name}.{fact}": text for name, told in own for fact, text in told.items()}
 
     # -- the way back, and the end
 

@@ -81,10 +81,17 @@ def owner_of(folder: Path, environment: str) -> Owner | None:
 
 def _owner(data: bytes) -> Owner | None:
     try:
-        value: Any = json.loads(data)
-        owner = Owner(**value)
-    except (ValueError, TypeError):
+        return owner_from(json.loads(data))
+    except (ValueError, RecursionError):
         return None  # nobody, or half of a line: whoever wrote that is gone
+
+
+def owner_from(value: Any) -> Owner | None:  # noqa: ANN401 - any JSON value
+    """The owner that stands in a file; None when it is none."""
+    try:
+        owner = Owner(**value)
+    except TypeError:
+        return None
     return owner if isinstance(owner.pid, int) and isinstance(owner.started, int) else None
 
 
@@ -130,7 +137,7 @@ class Locks:
     def __init__(self, folder: Path, environments: Sequence[str], owner: Owner) -> None:
         self._files: dict[str, _File] = {}
         self.left: tuple[Owner, ...] = ()
-        self._owner = owner
+        self.owner = owner
         self._signed = False
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -151,7 +158,7 @@ class Locks:
         last = _owner(file.read())
         if last is None:
             return
-        if last.lives and last.process != self._owner.process:
+        if last.lives and last.process != self.owner.process:
             advice = f"; if that machine is gone, remove {path}" if last.elsewhere else ""
             raise RolloutError(_taken(name, last) + advice)
         if last.rollout not in (owner.rollout for owner in self.left):
@@ -160,7 +167,7 @@ class Locks:
     def sign(self) -> None:
         """Write into the files who holds them now."""
         for file in self._files.values():
-            file.write(canonical_json(asdict(self._owner)))
+            file.write(canonical_json(asdict(self.owner)))
 
         self._signed = True
 
@@ -173,7 +180,7 @@ class Locks:
     def close(self) -> None:
         """Let go; of what is not finished the files say who left it."""
         if self._signed:
-            self._owner = replace(self._owner, started=0)  # it drives no more, though it may live
+            self.owner = replace(self.owner, started=0)  # it drives no more, though it may live
             self.sign()
         for file in self._files.values():
             file.close()

@@ -88,6 +88,12 @@ _CORNERS = {
 def details(step: Step) -> list[str]:
     """What a plan says of a step, a line each."""
     told = [f"{step.action.adapter}: {adapter(step.action.adapter).describe(step.action.options)}"]
+    if step.nodes:
+        names = ", ".join(node.name for node in step.nodes)
+        told.append(
+            f"on {len(step.nodes)} nodes of {step.group}, {step.batch} at a time, at most "
+            f"{step.max_unavailable} down: {names}"
+        )
     if step.needs:
         told.append(f"after {', '.join(step.needs)}")
     limits = [f"{step.timeout_s:g} s at most"]

@@ -35,12 +35,14 @@ class Command:
         directory: Where; None for here.
         env: Added to the driver's own.
         input: Its standard input; None for nothing.
+        alone: It gets `env` and none of the driver's own variables.
     """
 
     argv: tuple[str, ...] = field(repr=False)
     directory: Path | None = None
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     input: bytes | None = field(default=None, repr=False)
+    alone: bool = False
 
     def with_env(self, env: Mapping[str, str]) -> Command:
         """The same with these variables."""
@@ -102,7 +104,7 @@ def _started(command: Command) -> Iterator[subprocess.Popen[bytes]]:
         process = subprocess.Popen(  # noqa: S603 - a list of arguments, no shell
             command.argv,
             cwd=command.directory,
-            env={**os.environ, **command.env},
+            env={**({} if command.alone else os.environ), **command.env},
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -109,6 +109,7 @@ class Stage:
         bundles: Folders that the gates of this rollout left so far.
         spawned: Told of each process that is started, right after.
         tick: Told now and then how long it takes, in seconds.
+        say: Told what is worth a line while it goes on.
         now: The time on the wall; for durations take `time.monotonic`.
         pause: Sleeps.
     """
@@ -125,6 +126,7 @@ class Stage:
     bundles: tuple[Path, ...] = ()
     spawned: Callable[[int], None] = lambda _: None
     tick: Callable[[float], None] = lambda _: None
+    say: Callable[[str], None] = lambda _: None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     pause: Callable[[float], None] = time.sleep
 

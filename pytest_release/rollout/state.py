@@ -145,7 +145,7 @@ class State:
     def _on_ended(self, event: Event) -> None:
         task = self.tasks.setdefault(event["task"], TaskState(event["task"], event["status"]))
         task.status, task.ended = event["status"], event["at"]
-        task.begun = task.begun or event["at"]
+        task.begun = task.begun or event.get("begun") or event["at"]
         task.outcome, task.seconds = outcome_of(event["outcome"]), event.get("seconds")
         self.attempts.append(TaskState(**vars(task)))
 

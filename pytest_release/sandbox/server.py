@@ -101,10 +101,14 @@ class Sandbox:
 
     @property
     def services(self) -> Mapping[str, Mapping[str, Any]]:
-        """Stores and parts as an environment names them; none when there are none."""
+        """Stores and parts as an environment names them; none when there are none.
+
+        Several parts may say something of one service, each its own keys.
+        """
         found = dict(self._stores.services) if self._stores else {}
         for part in self._running.values():
-            found.update(part.services)
+            for name, options in part.services.items():
+                found[name] = {**found.get(name, {}), **options}
         return found
 
     @property
@@ -228,13 +232,13 @@ def _good(future: Future[Running]) -> bool:
 
 def _open_stores(system: System) -> Stores:
     try:
-        from pytest_release.sandbox.stores import Stores  # noqa: PLC0415 - an extra
+        from pytest_release.sandbox.stores import open_stores  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise SandboxError(
             f"the sandbox needs {error.name}, which is not installed: "
             "pip install 'pytest-release[sandbox]'"
         ) from None
-    return Stores(system)
+    return open_stores(system)
 
 
 def _listeners(port: int, count: int) -> Iterator[socket.socket]:

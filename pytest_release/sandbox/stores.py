@@ -23,7 +23,7 @@ from pytest_release.config.system import System
 from pytest_release.delivery.build import build_package
 from pytest_release.delivery.install import Place, install_package
 from pytest_release.errors import PackageError, SandboxError, TargetError
-from pytest_release.sandbox.database import EmbeddedPostgres
+from pytest_release.sandbox.database import Postgres, open_postgres, sharing
 from pytest_release.sandbox.material import COLUMNS, Material, make_material
 from pytest_release.sandbox.media import write_files
 from pytest_release.targets.postgres import Database
@@ -56,9 +56,10 @@ class Stores:
                 f"the sandbox keeps what momentry keeps, and {system.source} describes other "
                 f"tables: {', '.join(unknown)}; use --base-url with a deployment of your own"
             )
-        self._postgres = EmbeddedPostgres()
+        self._postgres: Postgres = open_postgres()
         self.folder = self._postgres.folder
-        self.dsn = make_conninfo(self._postgres.dsn, dbname=DEPLOYED)
+        self._name = self._postgres.named(DEPLOYED)
+        self.dsn = make_conninfo(self._postgres.dsn, dbname=self._name)
         try:
             self.packages = self._furnish()
         except (psycopg.Error, PackageError, TargetError, OSError) as error:
@@ -96,13 +97,14 @@ class Stores:
 
     def _furnish(self) -> dict[str, Path]:
         folder = self.folder
-        workshop = make_conninfo(self._postgres.dsn, dbname=WORKSHOP)
-        for name in ("workshop", "output", "packages"):
-            (folder / name).mkdir()
-        self._create(WORKSHOP, "template1")
+        name = self._postgres.named(WORKSHOP)
+        workshop = make_conninfo(self._postgres.dsn, dbname=name)
+        for part in ("workshop", "output", "packages"):
+            (folder / part).mkdir()
+        self._create(name, "template1")
         with psycopg.connect(workshop, autocommit=True) as connection:
             connection.execute(tables())
-        self._create(DEPLOYED, WORKSHOP)
+        self._create(self._name, name)
         packages = {}
         for seed, uuid in enumerate(UUIDS, 1):
             packages[uuid] = self._package(uuid, seed, workshop)
@@ -137,6 +139,34 @@ class Stores:
             services=self.services,
         )
         return Place(environment, self.system)
+
+    def copy(self) -> Stores:
+        """The same once more, to be damaged: the database copied, the files too."""
+        there = sharing()
+        assert there is not None
+        twin = Stores.__new__(Stores)
+        twin.system = self.system
+        twin._postgres = there.lease(self._name)  # noqa: SLF001 - one of us
+        twin.dsn, twin.folder = twin._postgres.dsn, twin._postgres.folder  # noqa: SLF001
+        for part in ("output", "packages"):  # what is not changed keeps its place
+            shutil.copytree(self.folder / part, twin.folder / part, copy_function=shutil.copyfile)
+        twin.packages = {
+            uuid: twin.folder / "packages" / file.name for uuid, file in self.packages.items()
+        }
+        return twin
+
+
+def open_stores(system: System) -> Stores:
+    """The stores, with every file deployed; while a server is shared, a copy of those of the first.
+
+    Raises:
+        SandboxError: See `Stores`.
+    """
+    there = sharing()
+    if there is None:
+        return Stores(system)
+    whole: Stores = there.once(("stores", system.source), lambda: Stores(system))
+    return whole.copy()
 
 
 @cache

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,8 +41,15 @@ def listing(folder: Path) -> list[Entry]:
         return sorted((_entry(entry) for entry in entries), key=lambda entry: entry.path)
 
 
-def walk(folder: Path, most: int = MOST_ENTRIES) -> Iterator[Entry]:
+def walk(
+    folder: Path, most: int = MOST_ENTRIES, passed_over: Callable[[str], bool] = lambda _: False
+) -> Iterator[Entry]:
     """Everything below a folder, links as links.
+
+    Args:
+        folder: Itself not told.
+        most: Names that are read.
+        passed_over: Whether a path relative to the folder is left out, with all below it.
 
     Raises:
         TargetError: A folder cannot be read.
@@ -53,6 +60,8 @@ def walk(folder: Path, most: int = MOST_ENTRIES) -> Iterator[Entry]:
         here = waiting.pop()
         with _errors(here), os.scandir(here) as entries:
             for entry in entries:
+                if passed_over(Path(entry.path).relative_to(folder).as_posix()):
+                    continue
                 seen += 1
                 if seen > most:
                     raise UnfinishedError(f"{folder}: only the first {most} names were read")

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-import signal
-import subprocess
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from tempfile import TemporaryFile
-from threading import Timer
 
 from pytest_release.errors import TargetError
 from pytest_release.hostile import one_line
+from pytest_release.targets.processes import Question, ask
 
 TIMEOUT_S = 20.0  # for each question
 LARGEST = 8 * 1024 * 1024  # bytes of an answer
@@ -77,6 +74,16 @@ class Repository:
         status, told, _ = self._run("rev-list", "--count", "@{upstream}..HEAD")
         return None if status else int(told)
 
+    def behind(self) -> int | None:
+        """How many commits its upstream has before it, as last fetched; None when it has none."""
+        status, told, _ = self._run("rev-list", "--count", "HEAD..@{upstream}")
+        return None if status else int(told)
+
+    def branch(self) -> str | None:
+        """The name of the current branch; None when HEAD is none."""
+        status, told, _ = self._run("symbolic-ref", "--quiet", "--short", "HEAD")
+        return None if status else told.decode(errors="replace").strip()
+
     def committed(self, path: str) -> str | None:
         """The text of a file as committed; None when it is not.
 
@@ -135,49 +142,17 @@ class Repository:
         """Exit status, answer, and the first line of what git says of an error."""
         settings = [part for setting in _SETTINGS for part in ("-c", setting)]
         command = ["git", "-C", str(self.folder), "--no-pager", *settings, *arguments]
-        with TemporaryFile() as given, TemporaryFile() as errors:
-            given.write(stdin)
-            given.seek(0)
-            try:
-                process = subprocess.Popen(  # noqa: S603 - a list of our own words and hex ids
-                    command,
-                    stdin=given,
-                    stdout=subprocess.PIPE,
-                    stderr=errors,
-                    env=_environment(),
-                    start_new_session=True,  # so that it is stopped with all that it started
-                )
-            except OSError as error:
-                raise TargetError(f"git cannot be started: {error.strerror}") from None
-            told = _bounded(process, f"git {arguments[0]} in {self.folder}")
-            errors.seek(0)
-            said = errors.read(2_000).decode(errors="replace").strip() or "it does not say why"
-        return process.returncode, told, one_line(said.splitlines()[0])
-
-
-def _bounded(process: subprocess.Popen[bytes], what: str) -> bytes:
-    assert process.stdout is not None
-    late = Timer(TIMEOUT_S, _stop, [process])
-    late.start()
-    try:
-        told = process.stdout.read(LARGEST + 1)
-        if len(told) > LARGEST:
-            raise TargetError(f"{what} answered more than {LARGEST} bytes")
-        process.wait(TIMEOUT_S)
-        if late.finished.is_set():
-            raise TargetError(f"{what} did not answer within {TIMEOUT_S:g} s")
-    finally:
-        late.cancel()
-        _stop(process)
-        process.stdout.close()
-        process.wait()
-    return told
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Nothing where it has ended: its id may be another's by then."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
+        question = Question(
+            command,
+            f"git {arguments[0]} in {self.folder}",
+            _environment(),
+            stdin=stdin,
+            timeout_s=TIMEOUT_S,
+            largest=LARGEST,
+        )
+        status, told, errors = ask(question)
+        said = errors.strip() or "it does not say why"
+        return status, told, one_line(said.splitlines()[0][:2_000])
 
 
 def _environment() -> dict[str, str]:

@@ -104,7 +104,7 @@ class Database:
         """
         psycopg = _driver()
         given = reveal(options.get("dsn", ""))
-        address = _address(given)
+        address = address_of(given)
         place = _place(address)
         limit = statement_timeout_s or options.get("statement_timeout_s", STATEMENT_S)
         session = _session(read_only, limit)
@@ -299,7 +299,18 @@ def server_of(dsn: str) -> str:
     Raises:
         TargetError: The driver is missing, or the address is none.
     """
-    return _place(_address(dsn))
+    return _place(address_of(dsn))
+
+
+def elsewhere(dsn: str, database: str) -> str:
+    """The same address with another database.
+
+    Raises:
+        TargetError: The driver is missing, or the address is none.
+    """
+    address = {**address_of(dsn), "dbname": database}
+    text: str = _driver().conninfo.make_conninfo(**address)
+    return text
 
 
 def array(values: Sequence[str]) -> str:
@@ -323,23 +334,25 @@ def _driver() -> ModuleType:
     return psycopg
 
 
-def _address(given: str) -> Mapping[str, Any]:
+def address_of(given: str, key: str = "services.postgres.dsn") -> Mapping[str, Any]:
     """The parts of a DSN.
+
+    Args:
+        given: The DSN.
+        key: Where it was said, for messages.
 
     Raises:
         TargetError: It is none, or one that the driver would understand in a dangerous way.
     """
     psycopg = _driver()
     if not given.strip():
-        raise TargetError(f"postgres: services.postgres.dsn is missing: {ADDRESS}")
+        raise TargetError(f"postgres: {key} is missing: {ADDRESS}")
     try:
         address: Mapping[str, Any] = psycopg.conninfo.conninfo_to_dict(given)
     except psycopg.Error:
-        raise TargetError(f"postgres: services.postgres.dsn is no address: {ADDRESS}") from None
+        raise TargetError(f"postgres: {key} is no address: {ADDRESS}") from None
     if "@" in str(address.get("host", "")):  # else a part of the password is shown as the host
-        raise TargetError(
-            "postgres: services.postgres.dsn has an @ too many: in a user or password write it %40"
-        )
+        raise TargetError(f"postgres: {key} has an @ too many: in a user or password write it %40")
     return address
 
 

@@ -23,6 +23,7 @@ PORTS = {
     "mongodb": 27017,
     "http": 80,
     "https": 443,
+    "tcp": 2375,
 }
 FOLDERS = ("directory", "repository", "releases", "output", "backup", "packages")
 TIMEOUT_S = 3.0
@@ -34,6 +35,8 @@ def reach(service: str, options: Mapping[str, Any]) -> str:
     Raises:
         TargetError: It cannot be reached, or its options name no place to reach.
     """
+    if engine := options.get("docker_host"):
+        return _engine(service, reveal(engine))
     address = options.get("url", options.get("dsn"))
     if address is not None:
         return _connect(service, address)
@@ -44,6 +47,21 @@ def reach(service: str, options: Mapping[str, Any]) -> str:
         if not folder.is_dir():
             raise TargetError(f"{service}: there is no folder {folder}")
     return ", ".join(f"{folder} is there" for folder in folders)
+
+
+def _engine(service: str, address: str) -> str:
+    """A container engine listens on a unix socket, mostly."""
+    if not address.startswith("unix://"):
+        return _connect(service, address)
+    path = address.removeprefix("unix://")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(TIMEOUT_S)
+        try:
+            client.connect(path)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise TargetError(f"{service}: {path} cannot be reached: {reason}") from None
+    return f"{path} accepts connections"
 
 
 def _connect(service: str, address: str | Secret) -> str:

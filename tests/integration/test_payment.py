@@ -21,9 +21,9 @@ from pytest_release.config.environments import load_environment
 from pytest_release.gates._conductor import Conductor
 from pytest_release.gates._payment_till import Till
 from pytest_release.redaction import reveal
+from pytest_release.sandbox.home import at_home
 from pytest_release.sandbox.rooms import _stripe
 from pytest_release.sandbox.server import Sandbox
-from pytest_release.session import at_home
 from pytest_release.targets.http import HttpTarget
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"

@@ -19,10 +19,15 @@ import pytest
 
 from pytest_release.attestation.keys import generate, load_public_key
 from pytest_release.attestation.rollouts import verify_rollout
+from pytest_release.history import Entry, History
+from pytest_release.rollout.desk import Wish
+from pytest_release.rollout.desk import run as begin
 from pytest_release.rollout.report import seal
 from pytest_release.rollout.state import ROLLED_BACK, STOPPED, SUCCESS, State
 from tests.integration.sshd import sshd
+from tests.unit.rollout.conftest import ENVIRONMENT as UNIT_ENVIRONMENT
 from tests.unit.rollout.conftest import Yard, step
+from tests.unit.rollout.test_lease import at_once, homes
 
 ENVIRONMENT = """
 name: here
@@ -282,3 +287,68 @@ def offspring(pid: int) -> list[int]:
         for child in map(int, (task / "children").read_text().split()):
             found += [child, *offspring(child)]
     return found
+
+
+def fleet_of(yard: Yard, **more: object) -> dict[str, Any]:
+    """Four nodes: hosts of a configuration of their own, a folder each, all on this machine."""
+    names = ("n1", "n2", "n3", "n4")
+    config = yard.folder / "config"
+    config.write_text(config.read_text().replace("Host node", f"Host node {' '.join(names)}"))
+    for name in names:
+        (yard.folder / name).mkdir()
+        (yard.folder / name / "live").write_text("1.0")
+    record = Entry(stack="shop", env="here", action="deploy", version="1.0", status="success")
+    History(yard.folder / "history.jsonl").append(record, yard.desk().now())
+    place = {name: {"folder": str(yard.folder / name)} for name in names}
+    return {
+        "web": {n: {"ssh": n, "ssh_config": "config", "values": place[n], **more} for n in names}
+    }
+
+
+def put(name: str, **more: object) -> dict[str, Any]:
+    """A step that makes the release live on each node."""
+    given = {"argv": ["tee", "live"], "input": "{{release}}", "directory": "{{node.folder}}"}
+    look = {"argv": ["cat", "{{node.folder}}/live"], "expect": {"output": "{{release}}"}}
+    return {"name": name, "type": "deploy", "nodes": "web", "idempotent": True,
+            "with": {"command": given}, "verify": [{"command": look}], **more}  # fmt: skip
+
+
+@pytest.mark.needs("sshd", "ssh")
+@pytest.mark.usefixtures("ssh")
+def test_a_fleet_over_ssh(yard: Yard) -> None:
+    """Two at a time; the one that is down stops it, and what was changed goes back."""
+    nodes = fleet_of(yard)
+    gate = {"name": "well", "type": "gate", "with": {"command": {"argv": ["true"]}}}
+    yard.plan(put("deploy", batch="50%"), gate, {"name": "good", "type": "record"}, nodes=nodes,
+              on_failure="rollback", rollback=[put("restore", batch=4)])  # fmt: skip
+
+    first = yard.run("2.0")
+    (yard.folder / "n3" / "live").unlink()
+    (yard.folder / "n3" / "live").mkdir()  # nothing can be put there
+    second = yard.run("3.0")
+
+    assert first.status == SUCCESS, first.why
+    live = {name: (yard.folder / name / "live") for name in ("n1", "n2", "n4")}
+    assert {name: file.read_text() for name, file in live.items()} == dict.fromkeys(live, "2.0")
+    assert "3 of 4 nodes; stopped: 1 down, 0 may be; on 3.0: n1, n2, n4; on" in second.why
+    tasks = yard.looks[-1].state.tasks
+    assert [tasks[f"back/restore@n{n}"].status for n in range(1, 5)] == [
+        "done", "done", "failed", "done",
+    ]  # fmt: skip
+
+
+@pytest.mark.needs("sshd", "ssh")
+@pytest.mark.usefixtures("ssh")
+def test_two_machines_drive_one_environment(yard: Yard) -> None:
+    """From two homes, at the same moment: the lease over ssh lets exactly one run."""
+    lock = {"ssh": "node", "ssh_config": "config", "directory": str(yard.folder / "leases")}
+    yard.environment("here", f"{UNIT_ENVIRONMENT}lock: {{{json.dumps(lock)}}}\n")
+    slow = {"command": {"argv": ["sh", "-c", "sleep 1; echo one 2.0 >> log"]}}
+    yard.plan({**step("one"), "with": slow})
+    desks = homes(yard, 2)
+
+    ended = at_once(2, lambda n: begin(yard.desk(**desks[n]), Wish("shop", "2.0")))
+
+    assert ended == [0, 1]
+    assert yard.log == ["one 2.0"]
+    assert [path.name for path in (yard.folder / "leases").iterdir()] == ["here.guard"]

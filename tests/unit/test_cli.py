@@ -187,8 +187,28 @@ def test_env_check_reads_the_environment_and_its_cases(command: Ran, tmp_path: P
     ]
 
 
-HIFATE_CASES = {"basic": 8, "stream": 13, "payment": 11, "hot_reload": 6, "security": 4}
-MOMENTRY_CASES = {"basic": 1, "package": 10, "row_count": 8, "tkg": 7, "identity": 8, "security": 2}
+HIFATE_CASES = {
+    "basic": 8,
+    "stream": 13,
+    "payment": 11,
+    "hot_reload": 6,
+    "preflight": 3,
+    "security": 4,
+    "smoke": 3,
+}
+MOMENTRY_CASES = {
+    "basic": 1,
+    "package": 10,
+    "row_count": 8,
+    "tkg": 7,
+    "identity": 8,
+    "preflight": 4,
+    "security": 2,
+    "monitoring": 2,
+    "smoke": 2,
+}
+FOOTBALL_CASES = {"basic": 2, "security": 9, "monitoring": 13, "slo": 2, "smoke": 2}
+SEISEI_CASES = {"basic": 1, "preflight": 11, "monitoring": 3, "security": 7, "smoke": 7}
 SHIPPED_CASES = {
     "demo": {
         "basic": 10,
@@ -202,19 +222,24 @@ SHIPPED_CASES = {
         "contract": 3,
         "isolation": 9,
         "delivery": 9,
+        "preflight": 12,
         "security": 17,
+        "monitoring": 18,
+        "slo": 2,
+        "smoke": 11,
     },
-    "football-production": {"basic": 2, "security": 9},
-    "football-staging": {"basic": 2, "security": 9},
+    "football-production": FOOTBALL_CASES,
+    "football-staging": FOOTBALL_CASES,
     "hifate-node1": HIFATE_CASES,
     "hifate-node2": HIFATE_CASES,
     "momentry-dev": {**MOMENTRY_CASES, "isolation": 8},
     "momentry-production": {**MOMENTRY_CASES, "delivery": 9},
     "production": HIFATE_CASES,
-    "seisei-production": {"basic": 1, "security": 7},
-    "seisei-staging": {"basic": 1, "security": 7},
+    "seisei-production": SEISEI_CASES,
+    "seisei-staging": SEISEI_CASES,
 }
 SHIPPED_VARIABLES = {
+    "SEISEI_ODOO_IMAGE": "registry.example/seisei/odoo:18",
     "FOOTBALL_URL": "https://football.example",
     "FOOTBALL_STAGING_URL": "https://staging.football.example",
     "HIFATE_URL": "https://hifate.example",

@@ -15,10 +15,15 @@ from pytest_release.sampling import (
     Decision,
     Estimate,
     Sample,
+    at_least,
+    binomial_tail,
     decide,
     mean_estimate,
     percentile,
     percentile_estimate,
+    percentile_interval,
+    proportion_estimate,
+    ranks,
     student_t,
 )
 
@@ -272,3 +277,106 @@ def test_a_looser_limit_is_never_harder_to_keep(
     tight, loose = decide(estimate, limit), decide(estimate, limit + looser)
 
     assert order.index(tight) <= order.index(loose)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "decision"),
+    [
+        (50, 60, Decision.KEPT),
+        (49.9, 60, Decision.OPEN),
+        (40, 50, Decision.OPEN),
+        (40, 49.9, Decision.BROKEN),
+    ],
+)
+def test_a_limit_that_must_be_reached(low: float, high: float, decision: Decision) -> None:
+    """Is kept only when the whole interval lies at or above it."""
+    assert at_least("min_rps")
+    assert not at_least("p95_ms")
+    assert decide(Estimate(low, low, high), 50, least=True) is decision
+
+
+@pytest.mark.parametrize(
+    ("count", "share", "expected"),
+    [
+        (10, 0.5, (2, 9)),
+        (100, 0.5, (40, 61)),
+        (100, 0.95, (90, 100)),
+        (72, 0.95, (64, 72)),
+        (71, 0.95, (63, 72)),  # 0.95 ** 71 is above 0.025: no value is surely above
+        (367, 0.99, (359, 368)),
+        (368, 0.99, (360, 368)),
+        (1, 0.5, (0, 2)),
+    ],
+)
+def test_ranks_of_a_percentile(count: int, share: float, expected: tuple[int, int]) -> None:
+    """Each misses it with a chance of 0.025 at most, and the next one inwards with more."""
+    low, high = ranks(count, share, 0.95)
+
+    assert (low, high) == expected
+    assert high == count + 1 or binomial_tail(count, high, share) <= 0.025
+    assert binomial_tail(count, high - 1, share) > 0.025
+    assert 1 - binomial_tail(count, low, share) <= 0.025 + 1e-12
+    assert 1 - binomial_tail(count, low + 1, share) > 0.025
+
+
+def test_a_percentiles_interval_holds_it_as_often_as_it_says() -> None:
+    """Whatever the distribution: here with a long tail."""
+    held = 0
+    for seed in range(1000):
+        values = [random.Random(f"{seed}/{n}").expovariate(1) for n in range(100)]
+        found = percentile_interval(values, 0.9, 0.95, 1e9)
+        held += found.low <= -math.log(0.1) <= found.high
+
+    assert held >= 940
+
+
+def test_too_few_values_leave_a_percentile_open() -> None:
+    """The interval ends where no value can be beyond, and begins at zero at most."""
+    assert percentile_interval([3.0, 1.0, 2.0], 0.99, 0.95, 500.0) == Estimate(3.0, 2.0, 500.0)
+    assert percentile_interval([600.0], 0.5, 0.95, 500.0) == Estimate(600.0, 0.0, 600.0)
+
+
+@pytest.mark.parametrize(
+    ("number", "count", "low", "high"),
+    [
+        (0, 10, 0.0, 0.2775),  # Newcombe 1998, Statistics in Medicine 17, tables of Wilson's
+        (15, 148, 0.0624, 0.1605),
+        (81, 263, 0.2553, 0.3662),
+        (1, 29, 0.0061, 0.1718),
+        (29, 29, 0.8830, 1.0),
+    ],
+)
+def test_a_shares_interval(number: int, count: int, low: float, high: float) -> None:
+    """As published, and exact at its ends."""
+    found = proportion_estimate(number, count, 0.95)
+
+    assert found.value == number / count
+    assert [found.low, found.high] == pytest.approx([low, high], abs=5e-5)
+
+
+@pytest.mark.parametrize(("number", "count"), [(0, 0), (-1, 5), (6, 5)])
+def test_a_share_that_is_none(number: int, count: int) -> None:
+    """Of nothing, or of less."""
+    with pytest.raises(EvidenceError, match=f"a share of {number} in {count} does not exist"):
+        proportion_estimate(number, count, 0.95)
+
+
+@pytest.mark.parametrize("confidence", [0, 1, 95])
+def test_an_interval_needs_a_confidence(confidence: float) -> None:
+    """Between 0 and 1."""
+    said = re.escape(f"a confidence must be in (0, 1), got {confidence}")
+    with pytest.raises(EvidenceError, match=said):
+        proportion_estimate(1, 2, confidence)
+    with pytest.raises(EvidenceError, match=said):
+        ranks(10, 0.5, confidence)
+
+
+def test_tails_of_a_binomial_count() -> None:
+    """Against the sum itself; and where there is nothing to sum."""
+    exact = sum(math.comb(30, k) * 0.1**k * 0.9 ** (30 - k) for k in range(7, 31))
+
+    assert binomial_tail(30, 7, 0.1) == pytest.approx(exact)
+    assert binomial_tail(30, 0, 0.1) == 1.0
+    assert binomial_tail(5, 5, 1.0) == 1.0
+    assert binomial_tail(5, 1, 0.0) == 0.0
+    assert binomial_tail(1_000_000, 10_500, 0.01) < 1e-6

@@ -287,6 +287,45 @@ def test_a_threshold_that_was_never_measured(name: str) -> None:
     assert judged.reason == f"the threshold {name} was never measured"
 
 
+OPEN_RATE = (
+    "min_rps >= 50 could not be shown in b: 50 [49, 51] straddles the limit after 1200 samples"
+)
+
+
+@pytest.mark.parametrize(
+    ("values", "decision", "reason"),
+    [
+        ((60,), Decision.KEPT, ""),
+        ((49, 51), Decision.OPEN, OPEN_RATE),
+        ((40,), Decision.BROKEN, "min_rps is 40 [40, 40] in b, below the limit 50"),
+    ],
+)  # fmt: skip
+def test_a_threshold_that_must_be_reached(
+    values: tuple[float, ...], decision: Decision, reason: str
+) -> None:
+    """The lowest case counts; observations are counted, not their summary."""
+    low = replace(figure("min_rps", *values), count=1200)
+    evidence = [
+        replace(seen("a"), measurements=(figure("min_rps", 90),)),
+        replace(seen("b"), measurements=(low,)),
+    ]
+    judged = judge_threshold("min_rps", 50, evidence)
+
+    assert (judged.decision, judged.reason, judged.case) == (decision, reason, "b")
+    assert judged.samples == 1200
+
+
+def test_a_figure_of_that_name_goes_before_a_pooled_one() -> None:
+    """A load's own P95 and error rate have intervals, which those of samples have not."""
+    measured = replace(
+        seen("a"),
+        measurements=(figure("latency_ms", 1), figure("p95_ms", 400, 600), figure("error_rate", 0)),
+    )
+
+    assert judge_threshold("p95_ms", 500, [measured]).decision is Decision.OPEN
+    assert judge_threshold("error_rate", 0.01, [measured]).case == "a"
+
+
 KEPT = replace(seen(), measurements=(figure("ttfb_ms", 80),))
 OPEN = replace(seen(), measurements=(figure("ttfb_ms", 90, 110),))
 BROKEN = replace(seen(), measurements=(figure("ttfb_ms", 120),))

@@ -71,7 +71,8 @@ def command_of(options: Mapping[str, Any]) -> Command:
         raise RolloutError(
             f"{', '.join(env)}: variables do not travel over ssh; give them with 'input'"
         )
-    return Command(_over_ssh(options, argv, directory), None, {}, given)
+    config = str(reveal(options["ssh_config"])) if "ssh_config" in options else None
+    return Command(over_ssh(reveal(options["ssh"]), config, argv, directory), None, {}, given)
 
 
 def _far(options: Mapping[str, Any]) -> bool:
@@ -90,14 +91,14 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - a scalar
     return value.reveal() if isinstance(value, Secret) else value
 
 
-def _over_ssh(
-    options: Mapping[str, Any], argv: tuple[str, ...], directory: str | None
+def over_ssh(
+    host: str, config: str | None, argv: tuple[str, ...], directory: str | None = None
 ) -> tuple[str, ...]:
+    """What is run here to run `argv` there."""
     line = shlex.join(argv)
     if directory:
         line = f"cd -- {shlex.quote(directory)} && exec {line}"
-    config = ("-F", str(reveal(options["ssh_config"]))) if "ssh_config" in options else ()
-    return (*SSH, *config, "--", str(reveal(options["ssh"])), line)
+    return (*SSH, *(("-F", config) if config else ()), "--", host, line)
 
 
 def judged(ran: Ran, options: Mapping[str, Any]) -> Outcome:

@@ -3,6 +3,8 @@
 - pytest is a child with ``--env``, ``--release`` and the rollout's ``--sign-with``.
 - The bundle is verified with the key that should have signed it; its verdicts decide. A gate that
   is INCOMPLETE, or was not run, fails.
+- ``env`` tells the environment's file what only the plan knows: the folder that is not in use yet,
+  the images of the release that is gone back to.
 - Gates may be run again: they only measure.
 """
 
@@ -46,7 +48,8 @@ def act(order: Order, stage: Stage) -> Outcome:
     place = stage.paths.folder / "gates" / sha256(order.key.encode()).hexdigest()[:16]
     shutil.rmtree(place, ignore_errors=True)  # what an attempt of this number left, that was killed
     place.mkdir(parents=True)
-    ran = stage.run(order, Command(argv(order, stage, place)))
+    env = {name: reveal(value) for name, value in order.options.get("env", {}).items()}
+    ran = stage.run(order, Command(argv(order, stage, place), env=env))
     if ran.status is None:
         why = f"its time was over after {ran.seconds:.1f} s; pytest was ended"
         return Outcome(done=False, why=why, output=ran.output)

@@ -50,13 +50,20 @@ def _request(order: Order, stage: Stage) -> Request:
         environment=_to(order),
         release=stage.release,
         commit=stage.commit,
-        packages=[Path(reveal(name)) for name in options.get("packages", ())],
+        packages=[
+            file for name in options.get("packages", ()) for file in _archives(Path(reveal(name)))
+        ],
         images=[reveal(name) for name in options.get("images", ())],
         bundles=given or stage.bundles,
         reports=paths.reports,
         history=paths.history,
         records=paths.records,
     )
+
+
+def _archives(path: Path) -> list[Path]:
+    """A package, or all packages of a folder."""
+    return sorted(path.glob("*.tar.gz")) if path.is_dir() else [path]
 
 
 def _to(order: Order) -> str:

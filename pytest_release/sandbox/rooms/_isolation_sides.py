@@ -18,7 +18,7 @@ import redis
 
 from pytest_release.errors import SandboxError
 from pytest_release.sandbox.child import Child
-from pytest_release.sandbox.database import EmbeddedPostgres
+from pytest_release.sandbox.database import open_postgres
 from pytest_release.sandbox.rooms._isolation_app import Application
 from pytest_release.sandbox.rooms._isolation_damage import DAMAGES, declared
 from pytest_release.sandbox.rooms._isolation_places import DEVELOPMENT, PRODUCTION, Place
@@ -69,7 +69,7 @@ class Sides:
             "faults": sorted(self._faults),
         }
         self._child("_isolation_web", options, qdrant, production)
-        postgres = EmbeddedPostgres()
+        postgres = open_postgres()
         self._leaving.callback(postgres.stop)
         sockets = postgres.folder / "redis.sock"
         self._child("_isolation_redis", {"socket": str(sockets), "folder": str(postgres.folder)})

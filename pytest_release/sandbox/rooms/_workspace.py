@@ -7,9 +7,7 @@ they speak of is made up.
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
 from hashlib import sha256
@@ -19,16 +17,14 @@ from typing import Any
 
 from pytest_release.errors import SandboxError
 from pytest_release.sandbox.build import VERSION
+from pytest_release.sandbox.rooms._git import AUTHOR, EPOCH, run_git
 from pytest_release.workspace import forms, releases, writing
 from pytest_release.workspace.forms import Answer
 from pytest_release.workspace.naming import read_name
 
 BEFORE = "0.9.0"
 DAY = date(2026, 1, 20)
-EPOCH = 1_768_900_000  # 2026-01-20
 PACKAGE = "0b9c1f6e-58a3-4d6e-9a57-3f2d6c0f9a11_v1767323045.tar.gz"
-AUTHOR = "M5 <m5@momentry.example>"
-TIMEOUT_S = 20.0
 
 FACES, CHUNKS = "2026-01-12_face_clusters.md", "2026-01-15_chunk_order.md"
 FACES_RESPONSE = "2026-01-12_face_clusters_response.md"
@@ -141,28 +137,7 @@ class Workspace:
 
     def git(self, *arguments: str, folder: Path | None = None, stdin: bytes = b"") -> str:
         """Run git in the repository; its answer."""
-        kept = {name: v for name, v in os.environ.items() if not name.startswith("GIT_")}
-        dated = {f"GIT_{who}_DATE": f"{EPOCH} +0800" for who in ("AUTHOR", "COMMITTER")}
-        nobody = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
-        name, _, address = AUTHOR.rstrip(">").partition(" <")
-        who = ("-c", f"user.name={name}", "-c", f"user.email={address}")
-        command = ["git", *who, "-C", str(folder or self.repository), *arguments]
-        try:
-            done = subprocess.run(  # noqa: S603 - a list of our own words
-                command,
-                input=stdin,
-                capture_output=True,
-                check=True,
-                timeout=TIMEOUT_S,
-                env={**kept, **dated, **nobody, "LC_ALL": "C"},
-            )
-        except FileNotFoundError:
-            raise SandboxError(
-                "the sandbox's workspace needs git, which is not installed"
-            ) from None
-        except subprocess.SubprocessError as error:
-            raise SandboxError(f"the sandbox's repository cannot be made: {error}") from None
-        return done.stdout.decode()
+        return run_git(folder or self.repository, *arguments, stdin=stdin)
 
     def commit(self, files: Mapping[str, str], *, push: bool) -> None:
         """Commit changed files."""

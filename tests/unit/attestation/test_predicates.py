@@ -12,6 +12,7 @@ import pytest
 from pytest_release.attestation.envelope import sign
 from pytest_release.attestation.keys import ephemeral
 from pytest_release.attestation.predicates import (
+    DRILL,
     HISTORY,
     PROMOTION,
     ROLLOUT,
@@ -93,7 +94,7 @@ def test_every_type_has_its_schema() -> None:
     """Each published schema says which type it is of."""
     assert {
         kind: schema(name)["properties"]["predicateType"]["const"] for kind, name in SCHEMAS.items()
-    } == {kind: kind for kind in (RELEASE_GATE, WAIVER, PROMOTION, HISTORY, ROLLOUT)}
+    } == {kind: kind for kind in (RELEASE_GATE, WAIVER, PROMOTION, HISTORY, ROLLOUT, DRILL)}
 
 
 def test_the_signature_is_looked_at_first() -> None:

@@ -281,6 +281,7 @@ def test_shipped_environments_are_right(name: str) -> None:
         "MOMENTRY_DEV_DSN": "postgresql://db.example/dev",
         "FOOTBALL_URL": "http://football.example",
         "FOOTBALL_STAGING_URL": "http://staging.football.example",
+        "SEISEI_ODOO_IMAGE": "registry.example/seisei/odoo:18",
         "SEISEI_URL": "http://odoo.example",
         "SEISEI_STAGING_URL": "http://staging.odoo.example",
     }

@@ -24,6 +24,7 @@ SCHEMAS = sorted(
 )
 OPEN = {  # what holds data of the user's own, whatever its keys
     "cases.basic: $defs.expect.properties.json",
+    "cases.smoke: $defs.expect.properties.json",
     *(
         f"cases.isolation: $defs.options.properties.{where}.properties.{part}"
         for where in ("write", "remove")

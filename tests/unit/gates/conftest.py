@@ -1,5 +1,5 @@
-"""Servers that play scripts, as the tests of the targets have them."""
+"""Servers that play scripts, and certificates, as the tests of the targets have them."""
 
-from tests.unit.targets.conftest import flow, serve
+from tests.unit.targets.conftest import authority, certified, flow, serve, trusted
 
-__all__ = ["flow", "serve"]
+__all__ = ["authority", "certified", "flow", "serve", "trusted"]

@@ -13,7 +13,7 @@ from pytest_release.history.record import make_record
 from tests.unit.history.conftest import NOW, entry
 
 
-def record(sequence: int, env: str, status: str, action: str = "promote") -> Record:
+def record(sequence: int, env: str, status: str, action: str = "deploy") -> Record:
     """An hour after the one before."""
     made = make_record(None, replace(entry(), env=env, status=status), NOW)
     time = (NOW + timedelta(hours=sequence)).isoformat()
@@ -26,26 +26,34 @@ RECORDS = [
     record(3, "prod", "success", "rollback"),
     record(4, "prod", "failed"),
     record(5, "prod", "success", "repair"),
+    record(6, "prod", "success", "promote"),
 ]
 
 
 def test_all_that_is_given_must_agree() -> None:
     """Nothing given selects everything."""
     assert select(RECORDS) == tuple(RECORDS)
-    assert select(RECORDS, env="prod", status="success") == (RECORDS[1], RECORDS[2], RECORDS[4])
+    assert select(RECORDS, env="prod", status="success") == (
+        RECORDS[1], RECORDS[2], RECORDS[4], RECORDS[5],
+    )  # fmt: skip
     assert select(RECORDS, stack="shop", env="staging") == (RECORDS[0],)
     assert select(RECORDS, stack="sho") == ()
-    assert select(RECORDS, since=RECORDS[3].when) == (RECORDS[3], RECORDS[4])
+    assert select(RECORDS, since=RECORDS[3].when) == (RECORDS[3], RECORDS[4], RECORDS[5])
 
 
 def test_the_last_good_is_the_newest_success_of_each() -> None:
-    """A repair is not one, whatever became of it."""
+    """Neither a repair nor a promotion is one; a rollout is, if it changed something."""
+    rollout = record(7, "prod", "success", "rollout")
+    changed = replace(rollout, details={"changed": True})
+
     assert last_good(RECORDS) == (RECORDS[0], RECORDS[2])
+    assert last_good([*RECORDS, rollout]) == (RECORDS[0], RECORDS[2])
+    assert last_good([*RECORDS, changed]) == (RECORDS[0], changed)
 
 
 def test_the_newest_is_the_last_written() -> None:
     """A writer's clock may be slow."""
-    slow = replace(RECORDS[1], sequence=6, time=NOW.isoformat())
+    slow = replace(RECORDS[1], sequence=8, time=NOW.isoformat())
 
     assert last_good([*RECORDS, slow]) == (RECORDS[0], slow)
 

@@ -217,6 +217,26 @@ def test_a_gate_is_what_the_policy_asks_for(desk: Desk, basic: dict[str, object]
     assert desk.refused(bundle) == f"gate basic: {why}"
 
 
+@pytest.mark.parametrize(
+    ("held", "why"),
+    [
+        ({}, "it was not held to min_rps >= 50"),
+        ({"min_rps": _limit(40)}, "it was held to min_rps >= 40, the policy asks for 50"),
+    ],
+)
+def test_a_limit_that_must_be_reached_is_strict_when_it_is_high(
+    desk: Desk, held: dict[str, object], why: str
+) -> None:
+    """Held to more will do, to less will not."""
+    desk.policy(lambda policy: policy["gates"]["basic"].update(thresholds={"min_rps": 50}))
+    good = gate(thresholds={"min_rps": _limit(60)})
+    poor = put(gates={"basic": gate(thresholds=held), "stream": gate()})
+
+    assert desk.refused(desk.bundle(edit=poor)) == f"gate basic: {why}"
+    strict = desk.bundle("strict", edit=put(gates={"basic": good, "stream": gate()}))
+    assert desk.promote(strict).decision.granted
+
+
 def test_evidence_of_another_place_is_named(desk: Desk) -> None:
     """The gate passed, but not where the policy wants it."""
     bundle = desk.bundle(edit=put(environment="playground", role="development"))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pytest_release.cli import main
 from pytest_release.errors import HistoryError, ReleaseError, RolloutError, UsageError
 from pytest_release.history import Entry, History
 from pytest_release.rollout.desk import Wish, back, dry_run
@@ -320,7 +322,7 @@ def test_a_mode_is_a_part_of_the_plan(yard: Yard) -> None:
 
 
 def test_a_mode_that_needs_a_waiver(yard: Yard) -> None:
-    """Is refused without one."""
+    """Is refused without one, and runs with one that counts, which is written down."""
     waiver = {"environment": "here", "gate": "basic"}
     yard.plan(step("one"), modes={"skip": {"skip": ["one"], "waiver": waiver}})
     keys = yard.folder / "fixtures" / "keys"
@@ -340,6 +342,17 @@ def test_a_mode_that_needs_a_waiver(yard: Yard) -> None:
                                            r"and none counts$"):  # fmt: skip
         yard.run(mode="skip")
     assert yard.looks == []
+
+    until = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    waive = ["waive", "--gate", "basic", "--env", "here", "--release", "2.0", "--until", until]
+    waive += ["--reason", "ticket 812", "--by", "Li Wei", "--sign-with", "ci.pem"]
+    assert main([*waive, "--fixtures", "fixtures"]) == 0
+    assert yard.run(mode="skip").why == "0 steps done, 1 skipped"
+    told = yard.look.state.opened["waiver"]
+    assert told.startswith("basic of 2.0 is waived in here until ")
+    assert told.endswith(" UTC by Li Wei: ticket 812 (signed by ci)")
+    with pytest.raises(RolloutError, match=r"waiver of basic for 2\.1 in here, and none counts$"):
+        yard.run("2.1", mode="skip")
 
 
 def test_facts_of_a_step_are_for_later_ones(shop: Yard) -> None:

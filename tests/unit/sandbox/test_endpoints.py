@@ -13,7 +13,7 @@ from pytest_release.sandbox.answers import Answer
 from pytest_release.sandbox.endpoint import V1, Setting
 from pytest_release.sandbox.endpoints import ENDPOINTS, find
 from pytest_release.sandbox.requests import Refused, Request
-from pytest_release.sandbox.rooms import rooms
+from pytest_release.sandbox.rooms import parts, rooms
 from pytest_release.sandbox.state import SharedState
 
 
@@ -85,3 +85,10 @@ def test_a_stream_starts_at_once_and_lasts_as_long_as_set(setting: Setting) -> N
 
     assert answer.pieces[0].wait == 0
     assert sum(piece.wait for piece in answer.pieces) == pytest.approx(setting.stream_seconds)
+
+
+def test_no_two_parts_have_one_name() -> None:
+    """The second would be started in the place of the first, which nobody would stop."""
+    names = [part.name for part in parts()]
+
+    assert sorted(set(names)) == sorted(names)

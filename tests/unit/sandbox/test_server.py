@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
-from typing import ClassVar
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import pytest
 
@@ -120,3 +122,26 @@ def test_a_part_that_does_not_start_takes_the_others_along(noted: list[str]) -> 
         Sandbox(1, gates=None).start()
 
     assert noted == ["started with [] and None", "stopped"]
+
+
+def test_parts_may_name_one_service_together() -> None:
+    """Each its own keys: the engine that a stack runs on is not the one that has its folder."""
+    first, second = _Named(), _Named()
+    first.services = {"compose": {"directory": "/srv"}, "source": {"stack": "shop"}}
+    second.services = {"compose": {"project": "shop"}}
+    sandbox = Sandbox()
+    sandbox._running = {"first": first, "second": second}
+
+    assert sandbox.services == {
+        "compose": {"directory": "/srv", "project": "shop"},
+        "source": {"stack": "shop"},
+    }
+
+
+class _Named:
+    services: Mapping[str, Mapping[str, Any]]
+    secrets: frozenset[str] = frozenset()
+    told: Mapping[str, Any] = MappingProxyType({})
+
+    def stop(self) -> None:
+        """Nothing runs."""

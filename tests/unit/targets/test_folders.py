@@ -51,3 +51,14 @@ def test_portions() -> None:
     """Of a size, the last one smaller; none of nothing."""
     assert list(portions(range(5), 2)) == [[0, 1], [2, 3], [4]]
     assert list(portions([], 2)) == []
+
+
+def test_what_is_passed_over_is_not_read(tmp_path: Path) -> None:
+    """A folder of data is left out with all below it, and does not count."""
+    for name in ("data/a", "data/b", "kept/c"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+
+    found = walk(tmp_path, 2, lambda name: name == "data")
+
+    assert sorted(entry.path.name for entry in found) == ["c", "kept"]

@@ -194,3 +194,17 @@ def test_a_question_that_fails(
     fake_git(tmp_path, monkeypatch, script)
     with pytest.raises(TargetError, match=re.escape(r"momentry failed: no\x1b[31m")):
         Repository(shared.repository).changes()
+
+
+def test_the_branch_and_how_far_it_is_behind(own: Workspace) -> None:
+    """As last fetched; nothing where HEAD is no branch, or follows none."""
+    assert (Repository(own.repository).branch(), Repository(own.repository).behind()) == ("main", 0)
+
+    own.git("reset", "--quiet", "--hard", "HEAD~2")
+    assert Repository(own.repository).behind() == 2
+
+    own.git("checkout", "--quiet", "--detach")
+    assert (Repository(own.repository).branch(), Repository(own.repository).behind()) == (
+        None,
+        None,
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_release.errors import TargetError
-from pytest_release.targets.settings import LARGEST, read_settings
+from pytest_release.targets.settings import LARGEST, read_lines, read_settings
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,15 @@ def test_a_missing_file(tmp_path: Path) -> None:
     """Is said, and is not an empty one."""
     with pytest.raises(TargetError, match="nowhere cannot be read: No such file or directory"):
         read_settings(tmp_path / "nowhere")
+
+
+def test_lines_say_what_is_written_twice(tmp_path: Path) -> None:
+    """Each with its number and its quotes; no value is in its repr."""
+    file = tmp_path / ".env"
+    file.write_text("# of the stack\nA=1\nA='s3cr3t' # again\n")
+
+    first, second = read_lines(file)
+
+    assert (first.name, first.value, first.line) == ("A", "1", 2)
+    assert (second.raw, second.value, second.line) == ("'s3cr3t' # again", "s3cr3t", 3)
+    assert "s3cr3t" not in repr(second)

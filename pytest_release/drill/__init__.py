@@ -1,0 +1,1 @@
+"""The drill: every fault of the sandbox in turn, and the gate that must catch it."""
