@@ -257,7 +257,7 @@ def with_values(fleet: Fleet) -> str:
 
 DEPLOYS = {
     "fails": ("echo disk quota exceeded >&2; exit 128", "exit status 128: disk quota exceeded"),
-    "hangs": ("sleep 60", "its time was over after"),
+    "hangs": ("sleep 61.73", "its time was over after"),
     "lies": ("exit 0", "exit status 0, but it does not show: expected the output"),
 }
 
@@ -283,7 +283,7 @@ def test_a_deployment_that_goes_wrong(
     assert (record.status, record.version) == ("failed", "2.0.0")
     assert record.details["exit_status"] == {"fails": 128, "hangs": None, "lies": 0}[how]
     assert fleet.told[-1] == ("hifate-node2", "rollout", "failed")
-    ran = subprocess.run(["pgrep", "-fx", "sleep 60"], check=False, capture_output=True)
+    ran = subprocess.run(["pgrep", "-fx", "sleep 61.73"], check=False, capture_output=True)
     assert how != "hangs" or not ran.stdout.strip()
 
 
