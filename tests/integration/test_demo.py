@@ -77,7 +77,7 @@ def measured(evidence: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def workers_of(folder: Path) -> list[int]:
-    """Process ids of sandbox workers whose working folder is this run's."""
+    """Ids of the sandbox's processes whose working folder is this run's: nursery and workers."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
@@ -85,7 +85,7 @@ def workers_of(folder: Path) -> list[int]:
             here = command and (entry / "cwd").readlink() == folder
         except OSError:
             continue
-        if here and b"pytest_release.sandbox.worker" in command:
+        if here and b"pytest_release.sandbox." in command:
             found.append(int(entry.name))
     return found
 
@@ -178,7 +178,7 @@ def test_no_worker_outlives_its_controller(folder: Path, last_word: signal.Signa
     for line in process.stdout:
         if re.search(r"test_basic\[.*PASSED", line):
             break
-    assert len(workers_of(folder)) == 2
+    assert len(workers_of(folder)) == 3
 
     process.send_signal(last_word)
     process.communicate(timeout=PATIENCE_S)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -204,13 +205,13 @@ def _registry(folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
+def podman() -> Iterator[Podman]:
     """Its service, and an image of this week in a registry."""
-    folder = tmp_path_factory.mktemp("podman")
-    (folder / "containers.conf").write_text(CONFIGURATION)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with ExitStack() as leaving:
+    with ExitStack() as leaving:  # podman takes no runroot of more than 50 characters
+        folder = Path(leaving.enter_context(TemporaryDirectory(prefix="smoke-")))
+        (folder / "containers.conf").write_text(CONFIGURATION)
         engine = Podman(folder, leaving.enter_context(_registry(folder / "registry")), port)
         engine.pull(engine.build("of this week"))
         serve = engine.command("system", "service", "--time=0", engine.docker_host)

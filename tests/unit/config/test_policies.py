@@ -578,7 +578,7 @@ def test_the_shipped_policy_says_which_keys_it_needs(tmp_path: Path) -> None:
     for key in ("ci", "acceptance"):
         (tmp_path / "keys" / f"{key}.pub").touch()
     policy = load_policy(tmp_path, "production")
-    shipped = ["momentry-production", "production", "seisei-production"]
+    shipped = ["hifate-node1", "momentry-production", "production", "seisei-production"]
     assert policy_names(SHIPPED) == shipped
     load_policy(tmp_path, "seisei-production")
     assert [each.gate for each in policy.gates] == ["basic", "payment", "stream"]

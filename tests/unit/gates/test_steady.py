@@ -110,7 +110,7 @@ def test_slow_answers_do_not_slow_down_the_sending() -> None:
 
     due = [shot.due_s for shot in shots]
     assert due == pytest.approx([due[0] + number / RATE for number in range(len(due))])
-    assert shots[0].ms > 11 / RATE * 1000
+    assert shots[0].ms > 10 / RATE * 1000  # a connection may be there before its time
     assert [shot.wrong for shot in shots if shot.wrong] == []
 
 
