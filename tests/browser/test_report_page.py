@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -143,7 +144,7 @@ def test_the_verdict_is_on_top(opened: Opened) -> None:
 
     assert verdict.locator("h1").inner_text() == "FAILED"
     assert verdict.is_visible()
-    assert "stream is FAILED: 1 failed: stream/health" in verdict.inner_text()
+    assert re.search("stream is FAILED: .*stream/health", verdict.inner_text())
 
 
 def test_a_case_shows_what_it_measured(opened: Opened) -> None:
