@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -25,6 +24,7 @@ from pytest_release.errors import TargetError
 from pytest_release.hostile import one_line
 from pytest_release.redaction import reveal
 from pytest_release.targets._httpx import httpx
+from pytest_release.targets.closing import Closing
 
 PROJECT = "com.docker.compose.project"
 SERVICE = "com.docker.compose.service"
@@ -90,7 +90,7 @@ class Container:
         return f"{self.name} (service {self.service or 'unknown'})"
 
 
-class Engine:
+class Engine(Closing):
     """A connection to an engine; `connect` makes one.
 
     Args:
@@ -242,17 +242,6 @@ class Engine:
             raise TargetError(f"{self} cannot be reached: {_said(error)}; {advice}") from None
         except httpx.HTTPError as error:
             raise TargetError(f"{self} does not speak HTTP: {_said(error)}") from None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class _MissingError(TargetError):

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 from pytest_release.errors import TargetError
 from pytest_release.redaction import reveal
+from pytest_release.targets.closing import Closing
 from pytest_release.targets.portions import UnfinishedError
 
 CONNECT_MS = 5_000  # to find a server
@@ -27,7 +28,7 @@ MOST_VALUES = 500  # that one question looks for
 ADDRESS = "expected mongodb://user:password@host:port/"
 
 
-class MongoDB:
+class MongoDB(Closing):
     """One database of a server; `connect` opens it.
 
     Args:
@@ -156,17 +157,6 @@ class MongoDB:
         except pymongo.errors.PyMongoError as error:
             said = str(error).splitlines() or [type(error).__name__]
             raise TargetError(f"mongodb {self.place}: {said[0][:200]}") from None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _server(url: str) -> str:

@@ -13,12 +13,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
 
 from pytest_release.config.system import System, Table
 from pytest_release.errors import TargetError
 from pytest_release.redaction import MASK, reveal
+from pytest_release.targets.closing import Closing
 from pytest_release.targets.pg_failures import explained, unreachable
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Column:
     required: bool
 
 
-class Database:
+class Database(Closing):
     """An open session; `connect` makes one.
 
     Args:
@@ -280,17 +281,6 @@ class Database:
     def close(self) -> None:
         """End the session."""
         self.connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def server_of(dsn: str) -> str:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
 from pytest_release.errors import TargetError
 from pytest_release.redaction import reveal
 from pytest_release.targets._httpx import httpx
+from pytest_release.targets.closing import Closing
 from pytest_release.targets.portions import UnfinishedError
 
 TIMEOUT_S = 20.0
@@ -27,7 +27,7 @@ MOST_VALUES = 500  # that one question looks for
 ADDRESS = "expected http://host:port"
 
 
-class Qdrant:
+class Qdrant(Closing):
     """A server, with the collection that is the environment's own.
 
     Args:
@@ -182,17 +182,6 @@ class Qdrant:
             return json.loads(data)["result"]
         except (ValueError, KeyError, TypeError, RecursionError):
             raise TargetError(f"{shown} answers no JSON object with a result") from None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _points(answer: Any, place: str) -> tuple[list[dict[str, Any]], Any]:  # noqa: ANN401 - any JSON

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import Any, Self
 
 from pytest_release.errors import TargetError
 from pytest_release.redaction import reveal
+from pytest_release.targets.closing import Closing
 from pytest_release.targets.portions import UnfinishedError, portions
 
 CONNECT_S = 5.0  # seconds to connect
@@ -25,7 +26,7 @@ READ_BYTES = 65_536  # of a string that are looked at
 ADDRESS = "expected redis://host:port/number"
 
 
-class Redis:
+class Redis(Closing):
     """An open connection; `connect` makes one.
 
     Args:
@@ -155,17 +156,6 @@ class Redis:
         except redis.RedisError as error:
             said = str(error).splitlines() or [type(error).__name__]
             raise TargetError(f"redis {self.place}: {said[0][:200]}") from None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _questions(
