@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
-import sysconfig
 from pathlib import Path
 
 from pytest_release.config.validation import schema
+from tests.docs.script import followed
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "promotion.md").read_text()
@@ -28,17 +26,7 @@ def test_the_example_promotes(tmp_path: Path) -> None:
     """From a new key to a line in the history."""
     shutil.copytree(ROOT / "fixtures", tmp_path / "fixtures")
     (tmp_path / "fixtures" / "environments" / "demo.yaml").write_text(DEMO)
-    (script,) = re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    path = f"{sysconfig.get_path('scripts')}:{os.environ['PATH']}"
-    done = subprocess.run(
-        ["/bin/sh", "-euc", script],
-        cwd=tmp_path,
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = followed(PAGE, tmp_path)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "\nGRANTED  promotions/" in done.stdout

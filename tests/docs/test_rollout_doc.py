@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sysconfig
 from pathlib import Path
 
 from pytest_release.config.validation import schema
 from pytest_release.rollout.adapters import names
+from tests.docs.script import followed
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "rollout.md").read_text()
@@ -17,17 +15,7 @@ PAGE = (ROOT / "docs" / "rollout.md").read_text()
 
 def test_the_example_rolls_out_and_back(tmp_path: Path) -> None:
     """From an empty folder to a history with a rollback in it."""
-    (script,) = re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    path = f"{sysconfig.get_path('scripts')}:{os.environ['PATH']}"
-    done = subprocess.run(
-        ["/bin/sh", "-euc", script],
-        cwd=tmp_path,
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = followed(PAGE, tmp_path)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "● deploy (deploy, here)\n│\n● health (gate, here)\n" in done.stdout

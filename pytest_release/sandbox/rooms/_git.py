@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from pytest_release.errors import SandboxError
@@ -39,3 +40,25 @@ def run_git(folder: Path, *arguments: str, stdin: bytes = b"") -> str:
     except subprocess.SubprocessError as error:
         raise SandboxError(f"the sandbox's repository cannot be made: {error}") from None
     return done.stdout.decode()
+
+
+class Worktree:
+    """What has a repository, whose checked out files change.
+
+    Attributes:
+        repository: Its folder.
+    """
+
+    repository: Path
+
+    def git(self, *arguments: str, folder: Path | None = None, stdin: bytes = b"") -> str:
+        """Run git in the repository; its answer."""
+        return run_git(folder or self.repository, *arguments, stdin=stdin)
+
+    def commit(self, files: Mapping[str, str], *, push: bool) -> None:
+        """Commit changed files."""
+        for name, text in files.items():
+            (self.repository / name).write_text(text, encoding="utf-8")
+        self.git("commit", "--quiet", "--all", "--message", "later")
+        if push:
+            self.git("push", "--quiet")

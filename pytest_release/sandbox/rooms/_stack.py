@@ -17,7 +17,7 @@ from typing import Any
 
 from pytest_release.errors import SandboxError
 from pytest_release.sandbox.build import VERSION
-from pytest_release.sandbox.rooms._git import AUTHOR, EPOCH, run_git
+from pytest_release.sandbox.rooms._git import AUTHOR, EPOCH, Worktree, run_git
 from pytest_release.sandbox.rooms._stack_servers import HOST, Images, Server, network_answers
 
 BEFORE = "0.9.0"
@@ -86,7 +86,7 @@ _SOURCES = {
 }
 
 
-class Stack:
+class Stack(Worktree):
     """Made when it is constructed; gone when it is stopped.
 
     Args:
@@ -164,18 +164,6 @@ class Stack:
         kept = [line for line in lines if not line.startswith(f"{name}=")]
         kept += [] if value is None else [f"{name}={value}"]
         file.write_text("\n".join([*kept, ""]), encoding="utf-8")
-
-    def git(self, *arguments: str, folder: Path | None = None, stdin: bytes = b"") -> str:
-        """Run git in the repository; its answer."""
-        return run_git(folder or self.repository, *arguments, stdin=stdin)
-
-    def commit(self, files: Mapping[str, str], *, push: bool) -> None:
-        """Commit changed files."""
-        for name, text in files.items():
-            (self.repository / name).write_text(text, encoding="utf-8")
-        self.git("commit", "--quiet", "--all", "--message", "later")
-        if push:
-            self.git("push", "--quiet")
 
     def _serve(self) -> None:
         for name in IMAGES:

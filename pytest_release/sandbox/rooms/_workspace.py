@@ -17,7 +17,7 @@ from typing import Any
 
 from pytest_release.errors import SandboxError
 from pytest_release.sandbox.build import VERSION
-from pytest_release.sandbox.rooms._git import AUTHOR, EPOCH, run_git
+from pytest_release.sandbox.rooms._git import AUTHOR, EPOCH, Worktree
 from pytest_release.workspace import forms, releases, writing
 from pytest_release.workspace.forms import Answer
 from pytest_release.workspace.naming import read_name
@@ -82,7 +82,7 @@ _COMMITS: tuple[
 )
 
 
-class Workspace:
+class Workspace(Worktree):
     """Made when it is constructed; gone when it is stopped.
 
     Args:
@@ -134,18 +134,6 @@ class Workspace:
         if old not in text:
             raise SandboxError(f"the sandbox's {name} does not say {old!r}")
         file.write_text(text.replace(old, new, 1), encoding="utf-8")
-
-    def git(self, *arguments: str, folder: Path | None = None, stdin: bytes = b"") -> str:
-        """Run git in the repository; its answer."""
-        return run_git(folder or self.repository, *arguments, stdin=stdin)
-
-    def commit(self, files: Mapping[str, str], *, push: bool) -> None:
-        """Commit changed files."""
-        for name, text in files.items():
-            (self.repository / name).write_text(text, encoding="utf-8")
-        self.git("commit", "--quiet", "--all", "--message", "later")
-        if push:
-            self.git("push", "--quiet")
 
     def _make_repository(self) -> dict[int, str]:
         """All commits in one go, in the bare repository; then a clone of it."""
