@@ -22,14 +22,14 @@ from typing import Any
 
 from pytest_release.atomic import canonical_json, fsync_folder, sha256_of
 from pytest_release.errors import RolloutError
+from pytest_release.rollout.folders import TIME
 
 NOTE = "backup.json"
 DUMP = "database.dump"
 LIST = "database.list"
 KEPT = 10  # backups that are never removed
-TIME = "%Y%m%dT%H%M%SZ"
 LARGEST_NOTE = 1024 * 1024  # bytes
-_NAME = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
+_NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z", re.ASCII)
 _UNDER_WAY = ".making-"
 
 

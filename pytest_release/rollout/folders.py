@@ -25,11 +25,13 @@ from pytest_release.errors import RolloutError
 
 NOTE = ".release.json"  # in every folder: what it is a copy of
 CURRENT = "current"
-TIME = "%Y%m%dT%H%M%SZ"
+TIME = "%Y%m%dT%H%M%S.%fZ"  # two copies may be made in one second
 MOST_FILES = 10_000
 LARGEST_NOTE = 16 * 1024 * 1024  # bytes
 _UNDER_WAY = ".copying-"
-_NAME = re.compile(r"(?P<release>[A-Za-z0-9][A-Za-z0-9._+-]*)__(?P<time>\d{8}T\d{6}Z)", re.ASCII)
+_NAME = re.compile(
+    r"(?P<release>[A-Za-z0-9][A-Za-z0-9._+-]*)__(?P<time>\d{8}T\d{6}\.\d{6}Z)", re.ASCII
+)
 _RELEASE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.+-]|_(?!_))*(?<!_)", re.ASCII)
 
 
@@ -119,7 +121,7 @@ class Shelf:
             _remove(place)
             raise
         fsync_folder(self.root)
-        return Release(path, release, now.astimezone(UTC).replace(microsecond=0))
+        return Release(path, release, now.astimezone(UTC))
 
     def copied(self, order: str) -> Release | None:
         """What was copied for an order, if it was."""

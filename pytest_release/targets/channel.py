@@ -8,12 +8,14 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from pytest_release.targets import stamps
 from pytest_release.targets._httpx import httpcore
 from pytest_release.targets.stamps import Stamp
 
+T = TypeVar("T")
 TOLERANCE = 1.02  # by which a time-out may be exceeded
 
 
@@ -99,8 +101,7 @@ class KernelChannel(Channel):
             self._limits[option] = seconds
 
     def _send(self, data: memoryview, timeout: float) -> int:
-        self._limit(socket.SO_SNDTIMEO, timeout)
-        count = self.socket.send(data)
+        count = self._within(socket.SO_SNDTIMEO, timeout, lambda: self.socket.send(data))
         self._sent += count
         return count
 
@@ -110,14 +111,11 @@ class KernelChannel(Channel):
 
     def receive(self, most: int, timeout: float) -> tuple[bytes, Stamp]:
         """Wait in the kernel; what comes is stamped there."""
-        self._limit(socket.SO_RCVTIMEO, timeout)
         entered = time.monotonic_ns()
-        try:
-            data, at = stamps.receive(self.socket, most)
-        except BlockingIOError as error:
-            raise httpcore.ReadTimeout("timed out") from error
-        except OSError as error:
-            raise httpcore.ReadError(error) from error
+        with as_httpcore(httpcore.ReadTimeout, httpcore.ReadError):
+            data, at = self._within(
+                socket.SO_RCVTIMEO, timeout, lambda: stamps.receive(self.socket, most)
+            )
         seen = time.monotonic_ns()
         filled = len(data) == most
         segments = self._count(len(data), filled=filled)
@@ -129,6 +127,18 @@ class KernelChannel(Channel):
             stamp = Stamp(at, floor, seen, at > entered, segments, kernel=True)
         self._took(stamp, all_there_was=not filled)
         return data, stamp
+
+    def _within(self, option: int, seconds: float, act: Callable[[], T]) -> T:
+        """Do it, waiting so long at least: the kernel's ticks may lag and end a wait early."""
+        ends = time.monotonic() + seconds
+        while True:
+            self._limit(option, seconds)
+            try:
+                return act()
+            except BlockingIOError:
+                seconds = ends - time.monotonic()
+                if seconds <= 0:
+                    raise
 
     def _count(self, size: int, *, filled: bool) -> int:
         """How many segments these bytes came in, at most; 0 when nobody counted.

@@ -148,8 +148,8 @@ def test_a_restore_that_fails_changes_nothing(yard: Yard, does: Does, dsn: str) 
     assert status == STOPPED
     assert "pg_restore of " in why
     assert _rows(dsn) == 2000
-    assert does("restore", backup="20200101T000000Z", confirm="here")[1].endswith(
-        f"has no backup '20200101T000000Z'; there are: {made.path.name}"
+    assert does("restore", backup="20200101T000000.000000Z", confirm="here")[1].endswith(
+        f"has no backup '20200101T000000.000000Z'; there are: {made.path.name}"
     )
     yard.plan({"name": "it", "type": "deploy", "environment": "there", "with": {
         "restore": {"root": "backups", "backup": "latest", "confirm": "there"}}})  # fmt: skip
@@ -216,21 +216,37 @@ def test_what_is_missing_stops(yard: Yard, does: Does) -> None:
     assert does("restore", backup="latest", confirm="here")[1].endswith("has no database in it")
 
 
+def test_a_second_is_enough_for_two_backups(tmp_path: Path) -> None:
+    """Rollouts that fail at once follow each other quickly."""
+    file = tmp_path / "compose.yaml"
+    file.write_text("services: {}\n")
+    note = {"environment": "here", "release": "1", "order": ""}
+
+    made = [
+        make_backup(tmp_path, note, [file], None, NOW + timedelta(microseconds=number))
+        for number in range(2)
+    ]
+
+    assert backups(tmp_path) == (made[1], made[0])
+
+
 def test_ten_are_kept_whatever_is_asked(tmp_path: Path) -> None:
     """Old ones go only after a new one is there; what is no backup stays."""
     root = tmp_path / "backups"
     file = tmp_path / "compose.yaml"
     file.write_text("services: {}\n")
     note = {"environment": "here", "release": "1", "order": ""}
-    (root / "20200101T000000Z").mkdir(parents=True)
+    (root / "20200101T000000.000000Z").mkdir(parents=True)
     for number in range(12):
         make_backup(root, note, [file], None, NOW + timedelta(days=number), keep=3)
 
     found = backups(root)
     assert len(found) == 10
-    assert found[0].path.name == "20260210T101500Z"
-    assert (root / "20200101T000000Z").is_dir()
-    with pytest.raises(RolloutError, match=r"20260210T101500Z is there already: a backup is never"):
+    assert found[0].path.name == "20260210T101500.000000Z"
+    assert (root / "20200101T000000.000000Z").is_dir()
+    with pytest.raises(
+        RolloutError, match=r"20260210T101500\.000000Z is there already: a backup is never"
+    ):
         make_backup(root, note, [file], None, NOW + timedelta(days=11))
     with pytest.raises(RolloutError, match=r"there is nothing to back up: neither files nor a"):
         make_backup(root, note, [], None, NOW)

@@ -50,7 +50,7 @@ def test_a_copy_is_whole_and_cannot_be_written(source: Path, shelf: Shelf) -> No
     """Contents, links and modes are the source's, but for the permission to write."""
     made = shelf.copy(source, "sha-4b1ce21", NOW)
 
-    assert made.path.name == "sha-4b1ce21__20260130T101500Z"
+    assert made.path.name == "sha-4b1ce21__20260130T101500.000000Z"
     assert (made.path / "odoo.conf").readlink() == Path("config/odoo.conf")
     assert (made.path / ".env").read_text() == "PASSWORD=x\n"
     assert (made.path / ".env").stat().st_mode & 0o777 == 0o400
@@ -137,12 +137,23 @@ def test_what_cannot_be_copied(source: Path, shelf: Shelf, monkeypatch: pytest.M
     assert list(shelf.root.iterdir()) == []
 
 
+def test_a_second_is_enough_for_two_copies(source: Path, shelf: Shelf) -> None:
+    """A release that is tried again at once gets a folder of its own, the newer one."""
+    first = shelf.copy(source, "1", NOW)
+    again = shelf.copy(source, "1", NOW + timedelta(microseconds=1))
+
+    assert shelf.releases() == (again, first)
+    assert shelf.of("1") == again
+
+
 def test_a_copy_never_overwrites(source: Path, shelf: Shelf) -> None:
-    """Not the release of the same second; what a killed copy left is removed."""
+    """Not the release of the same moment; what a killed copy left is removed."""
     made = shelf.copy(source, "1", NOW)
     (shelf.root / ".copying-left").mkdir()
 
-    with pytest.raises(RolloutError, match=r"1__20260130T101500Z is there already: a release"):
+    with pytest.raises(
+        RolloutError, match=r"1__20260130T101500\.000000Z is there already: a release"
+    ):
         shelf.copy(source, "1", NOW)
 
     assert [path.name for path in shelf.root.iterdir()] == [made.path.name]

@@ -325,6 +325,22 @@ def test_silence_is_a_time_out(dial: Dial, *, kernel: bool, tls: bool) -> None:
         peer.stream.read(1, 0.02)
 
 
+def test_a_kernel_that_wakes_a_reader_early_is_asked_again(
+    dial: Dial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A virtual machine's ticks lag: whoever took that for the time-out would name a wrong one."""
+    limit = stamps.limit_waiting
+    monkeypatch.setattr(
+        stamps, "limit_waiting", lambda at, option, seconds: limit(at, option, seconds / 4)
+    )
+    peer = dial()
+    ends = time.monotonic() + 0.05
+
+    with pytest.raises(httpcore.ReadTimeout, match="timed out"):
+        peer.stream.read(1, 0.05)
+    assert time.monotonic() >= ends
+
+
 @KINDS
 def test_a_deadline_that_passed_is_a_time_out_even_if_bytes_came(
     dial: Dial, *, kernel: bool
