@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 
 import pytest
 
@@ -9,7 +10,13 @@ _MISSING = pytest.StashKey[dict[str, int]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker of tests that start programs which pip cannot install."""
+    """Register the marker of tests that start programs which pip cannot install.
+
+    Programs that are to be interrupted must notice: what a shell starts with ``&`` ignores SIGINT,
+    and so would they.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "needs(*programs): programs that the test starts")
 
 

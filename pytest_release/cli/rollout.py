@@ -147,7 +147,8 @@ def _plan(options: argparse.Namespace) -> int:
     if plan.description:
         print(one_line(plan.description))
     print("\n" + "\n".join(lines(plan)) + "\n")
-    for title, steps in (("steps", plan.steps), ("rollback", plan.rollback)):
+    parts = {"steps": plan.steps, "rollback": plan.rollback, "afterwards": plan.afterwards}
+    for title, steps in parts.items():
         if steps:
             print(f"{title}:")
         for number, step in enumerate(steps, 1):

@@ -114,6 +114,8 @@ class Step:
         batch: So many at a time.
         max_unavailable: When more are down, no further one is begun.
         node: Set in the part of a step that is of one node.
+        ended: As what the rollout must have ended for it to be done; empty: as anything. Of steps
+            that are done afterwards.
     """
 
     name: str
@@ -135,6 +137,7 @@ class Step:
     batch: int = 1
     max_unavailable: int = 0
     node: Node | None = None
+    ended: tuple[str, ...] = ()
 
     @property
     def actions(self) -> Iterator[Action]:
@@ -169,6 +172,7 @@ class Plan:
         system: The stack in the history.
         steps: In an order in which each comes after what it needs.
         rollback: What brings the last good release of an environment back.
+        afterwards: Who is told how it ended.
         values: For ``{{name}}``.
         digest: SHA-256 of the canonical plan, before its variables.
         redactor: Removes the plan's secrets from any text.
@@ -180,6 +184,7 @@ class Plan:
     digest: str
     steps: tuple[Step, ...]
     rollback: tuple[Step, ...] = ()
+    afterwards: tuple[Step, ...] = ()
     values: Mapping[str, str] = field(default_factory=dict)
     modes: Mapping[str, Mode] = field(default_factory=dict)
     description: str = ""
@@ -188,4 +193,5 @@ class Plan:
     @property
     def environments(self) -> tuple[str, ...]:
         """Where something is done, in order, each once."""
-        return tuple(dict.fromkeys(step.environment for step in (*self.steps, *self.rollback)))
+        steps = (*self.steps, *self.rollback, *self.afterwards)
+        return tuple(dict.fromkeys(step.environment for step in steps))

@@ -33,6 +33,9 @@ from pytest_release.redaction import MASK, Redactor
 PLACEHOLDER = re.compile(r"\{\{\s*([^{}\s]*)\s*\}\}")
 RELEASE = ("release", "commit")
 BUILT_IN = (*RELEASE, "previous", "previous_commit", "failed", "environment", "rollout", "folder")
+NOTIFY = "notify"
+ENDED = ("result", "why")  # what is known afterwards
+PARTS = ("steps", "rollback", "afterwards")
 BY_ITSELF = frozenset({"gate", "promote", "record"})  # types whose adapter has their name
 
 
@@ -106,9 +109,9 @@ def _problems(resolved: Resolved, environments: Sequence[str]) -> Iterator[Probl
     if value["name"] != file.stem:
         message = f"expected {file.stem!r}, the file's own name, got {value['name']!r}"
         yield problem(("name",), message)
-    for name in set(value.get("values", {})) & set(BUILT_IN):
+    for name in set(value.get("values", {})) & {*BUILT_IN, *ENDED}:
         yield problem(("values", name), f"{name!r} has its own meaning: choose another name")
-    for part in ("steps", "rollback"):
+    for part in PARTS:
         for index, step in enumerate(value.get(part, ())):
             yield from _step_problems(resolved, (part, index), step, environments)
     yield from _name_problems(resolved)
@@ -131,19 +134,20 @@ def _step_problems(
         where = (*key, "environment") if "environment" in step else ("environment",)
         message = f"there is no environment {named!r}{suggestion(named, environments)}"
         yield problem(where, f"{message}; environments: {there_are}")
-    if "with" not in step and step["type"] not in BY_ITSELF:
-        yield problem(key, f"the key 'with' is missing: how is this {step['type']} done?")
-    adapter = next(iter(step.get("with", {step["type"]: {}})))
+    kind = step.get("type", NOTIFY)
+    if "with" not in step and kind not in BY_ITSELF:
+        yield problem(key, f"the key 'with' is missing: how is this {kind} done?")
+    adapter = next(iter(step.get("with", {kind: {}})))
     if adapter == "watch" and step.get("timeout_s", 600.0) <= step["with"]["watch"]["for_s"]:
         message = "a watch must end before its step does: timeout_s must be longer than for_s"
         yield problem((*key, "with"), message)
-    if adapter in ("promote", "record") and step["type"] != adapter:
-        message = f"the adapter {adapter!r} is for steps of type {adapter}, this is a"
-        yield problem((*key, "with"), f"{message} {step['type']}")
+    if adapter in ("promote", "record") and kind != adapter:
+        message = f"the adapter {adapter!r} is for steps of type {adapter}, this is a {kind}"
+        yield problem((*key, "with"), message)
 
 
 def _name_problems(resolved: Resolved) -> Iterator[Problem]:
-    for part in ("steps", "rollback"):
+    for part in PARTS:
         seen: dict[str, int] = {}
         for index, step in enumerate(resolved.document.value.get(part, ())):
             first = seen.setdefault(step["name"], index)
@@ -218,9 +222,10 @@ def _placeholder_problems(resolved: Resolved) -> Iterator[Problem]:
     value = resolved.document.value
     everywhere = [*BUILT_IN, *value.get("values", {})]
     names = [step["name"] for part in ("steps", "rollback") for step in value.get(part, ())]
-    for part in ("steps", "rollback"):
+    for part in PARTS:
+        end = ENDED if part == "afterwards" else ()
         for index, step in enumerate(value.get(part, ())):
-            known = [*everywhere, *names_of(value, step)]
+            known = [*everywhere, *end, *names_of(value, step)]
             for key, text in _texts(step, (part, index)):
                 for name in PLACEHOLDER.findall(text):
                     step_name, _, fact = name.partition(".")
@@ -263,7 +268,8 @@ def _build(resolved: Resolved, digest: str, values: Mapping[str, str]) -> Plan:
         source=resolved.document.file,
         digest=digest,
         steps=tuple(steps[name] for name in _in_order(needs)),
-        rollback=tuple(read.step(("rollback", i)) for i in range(len(value.get("rollback", ())))),
+        rollback=read.steps("rollback"),
+        afterwards=read.steps("afterwards"),
         values=values,
         modes={name: _mode(given) for name, given in value.get("modes", {}).items()},
         description=value.get("description", ""),
@@ -301,13 +307,18 @@ class _Reader:
         self._resolved = resolved
         self._on_failure = on_failure
 
+    def steps(self, part: str) -> tuple[Step, ...]:
+        """All of a part whose steps are done one after the other."""
+        given = self._resolved.document.value.get(part, ())
+        return tuple(self.step((part, index)) for index in range(len(given)))
+
     def step(self, key: Key, needs: tuple[str, ...] = ()) -> Step:
         """The step that stands at `key`."""
         value = self._at(key)
-        kind = value["type"]
+        kind = value.get("type", NOTIFY)
         line = self._line(key)
         by_itself = Action(kind, {}, line)
-        own = CONTINUE if kind == "notify" else self._on_failure
+        own = CONTINUE if kind == NOTIFY else self._on_failure
         return Step(
             name=value["name"],
             type=kind,
@@ -323,6 +334,7 @@ class _Reader:
             verify_within_s=value.get("verify_within_s", 0.0),
             undo=self._actions((*key, "undo")) if "undo" in value else (),
             line=line,
+            ended=tuple(value.get("ended", ())),
             **self._nodes(value),
         )
 

@@ -2,7 +2,8 @@
 
 The tasks of a rollout are its steps; once it goes back they are, in this order, what takes steps
 back (``undo/STEP/N``, the last step first) and what brings the last good release back
-(``back/STEP``), with a gate at the end. On nodes there is a task for each; see `rollout.fleet`.
+(``back/STEP``), with a gate at the end. Once it is decided, people are told (``after/STEP``). On
+nodes there is a task for each; see `rollout.fleet`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from pytest_release.rollout.state import (
     Turn,
 )
 
-UNDO, BACK = "undo", "back"
+UNDO, BACK, AFTER = "undo", "back", "after"
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,9 @@ def tasks_of(plan: Plan) -> dict[str, Step]:
     for step in backs.values():
         name = f"{BACK}/{step.name}"
         tasks[name] = replace(step, name=name, undo=(), when=None, on_failure=STOP)
+    for step in plan.afterwards:
+        name = f"{AFTER}/{step.name}"
+        tasks[name] = replace(step, name=name)
     return tasks | {part.name: part for step in tasks.values() for part in parts(step)}
 
 
@@ -112,10 +116,10 @@ def _gates(steps: Sequence[Step]) -> list[Step]:
 
 def next_move(plan: Plan, mode: Mode, state: State) -> Move:
     """What is next; None when everything that is to be done is done and decided."""
-    if state.result is not None:
-        return None
     if (left := state.interrupted) is not None:
         return Recover(left.task)
+    if state.result is not None:
+        return _afterwards(plan, state, state.result)
     if state.turn is not None:
         return _backward(plan, state, state.turn)
     if state.abort is not None:
@@ -140,6 +144,17 @@ def _forward(plan: Plan, mode: Mode, state: State) -> Move:
                 return GoBack(why, step.name)
             return Decide(Result(STOPPED, why))
     return Decide(Result(SUCCESS, _finished(plan, state)))
+
+
+def _afterwards(plan: Plan, state: State, result: Result) -> Start | None:
+    """Everybody is told, whatever became of the others."""
+    for step in plan.afterwards:
+        if step.ended and result.status not in step.ended:
+            continue
+        task = state.tasks.get(name := f"{AFTER}/{step.name}")
+        if task is None or task.status == AGAIN:
+            return Start(name, task.attempt + 1 if task else 1)
+    return None
 
 
 def _on_nodes(plan: Plan, state: State, step: Step) -> Move:

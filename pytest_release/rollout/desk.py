@@ -17,7 +17,7 @@ from typing import Any
 
 from pytest_release.attestation.keys import load_signing_key
 from pytest_release.config.environments import load_environment
-from pytest_release.config.plan import Mode, Plan
+from pytest_release.config.plan import Mode, Plan, Step
 from pytest_release.config.plans import load_plan
 from pytest_release.config.validation import suggestion
 from pytest_release.errors import RolloutError, UsageError
@@ -389,8 +389,14 @@ def dry_run(desk: Desk, wish: Wish) -> Iterator[str]:
     if waived:
         yield f"  waiver: {waived}"
     for step in plan.steps:
-        told = adapter(step.action.adapter).describe(step.action.options)
-        word = "would do" if mode.has(step.name) else "not in this mode"
-        condition = f", if {', '.join(step.when.changed)} changed" if step.when else ""
-        line = f"  {word} {step.name} ({step.type} in {step.environment}{condition}): {told}"
-        yield one_line(plan.redactor(line))
+        yield _told(plan, step, "would do" if mode.has(step.name) else "not in this mode")
+    for step in plan.afterwards:
+        yield _told(plan, step, "would do at the end")
+
+
+def _told(plan: Plan, step: Step, word: str) -> str:
+    how = adapter(step.action.adapter).describe(step.action.options)
+    changed = f", if {', '.join(step.when.changed)} changed" if step.when else ""
+    ended = f", if it ended as {' or '.join(step.ended)}" if step.ended else ""
+    where = f"{step.type} in {step.environment}{changed}{ended}"
+    return one_line(plan.redactor(f"  {word} {step.name} ({where}): {how}"))

@@ -186,7 +186,7 @@ class Driver:
     # -- one task
 
     def _start(self, step: Step, task: str, attempt: int) -> None:
-        if self.state.turn is None:
+        if self.state.turn is None and self.state.result is None:
             self._refuse_to_be_behind()
         names = self._names(step)
         if attempt == 1 and step.when is not None:
@@ -336,6 +336,8 @@ class Driver:
             "environment": step.environment,
             "rollout": opened["rollout"],
             "folder": str(self.setting.paths.folder),
+            "result": self.state.result.status if self.state.result else None,
+            "why": self.state.result.why if self.state.result else None,
         }
         node = step.node.names if step.node else {}
         return {**self.setting.plan.values, **self._facts(step), **built_in, **node}

@@ -100,6 +100,8 @@ def details(step: Step) -> list[str]:
     if step.retries.times:
         limits.append(f"{step.retries.times} more attempts")
     told.append(", ".join((*limits, f"on failure: {step.on_failure}")))
+    if step.ended:
+        told.append(f"only if it ended as {' or '.join(step.ended)}")
     if step.when:
         told.append(f"only if {', '.join(step.when.changed)} changed")
     for word, actions in (("verify", step.verify), ("undo", step.undo)):

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pytest_release.history import Record, verify
+from pytest_release.errors import HistoryError
+from pytest_release.history import Entry, History, Record, verify
 from pytest_release.rollout.desk import Desk, Look, Wish, looks, resume, run
 from pytest_release.rollout.state import Result
 
@@ -164,6 +165,15 @@ def forked(act: Callable[[], object]) -> int:
         status = 0
     finally:
         os._exit(status)
+
+
+def refuse_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on the history is read-only."""
+
+    def append(self: History, entry: Entry, now: object) -> None:
+        raise HistoryError(f"{self.path} cannot be written: Read-only file system")
+
+    monkeypatch.setattr(History, "append", append)
 
 
 @pytest.fixture

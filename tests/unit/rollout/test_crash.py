@@ -37,19 +37,23 @@ class Noting:
     def act(self, order: Order, stage: Stage) -> Outcome:
         """Add the line."""
         with Path("log").open("a") as log:
-            log.write(f"{order.options['path']}\n")
+            log.write(f"{_line(order)}\n")
         return Outcome(done=True, why="noted")
 
     def check(self, order: Order, stage: Stage) -> Outcome | None:
         """Look for the line."""
-        return Outcome(done=order.options["path"] in Path("log").read_text().splitlines())
+        return Outcome(done=_line(order) in Path("log").read_text().splitlines())
+
+
+def _line(order: Order) -> str:
+    return str(order.options.get("path") or order.options["text"])
 
 
 @pytest.fixture
 def noting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The adapter http is `Noting`."""
+    """The adapters http and notify are `Noting`."""
     monkeypatch.setattr(
-        attempt, "adapter", lambda name: Noting() if name == "http" else adapter(name)
+        attempt, "adapter", lambda name: Noting() if name in ("http", "notify") else adapter(name)
     )
 
 
@@ -95,8 +99,10 @@ def test_killed_at_every_boundary_and_resumed(
     record = {"name": "record", "type": "record"}
     steps = (*(noted(kind, kind) for kind in TYPES), record)
 
+    told = {"webhook": {"url": "http://127.0.0.1:9/"}, "text": "/told/{{release}}"}
+
     def prepare(yard: Yard) -> None:
-        yard.plan(*steps)
+        yard.plan(*steps, afterwards=[{"name": "told", "with": {"notify": told}}])
 
     for yard, boundary in every_boundary(tmp_path, monkeypatch, prepare):
         if boundary == "opened, before":
@@ -109,11 +115,11 @@ def test_killed_at_every_boundary_and_resumed(
             with pytest.raises(RolloutError, match=r"was not finished .*: pytest-release rollout"):
                 yard.run()
             assert yard.resume().status == SUCCESS, boundary
-        assert yard.log == [f"/{kind}/2.0" for kind in TYPES], boundary
+        assert yard.log == [f"/{name}/2.0" for name in (*TYPES, "told")], boundary
         keys = Counter(record.details.get("key", "record") for record in yard.records)
         assert set(keys.values()) == {1}, boundary
         ended = {key.rpartition(":")[0] for key in keys if key.startswith("step:")}
-        assert len(ended) == len(TYPES) + 1, boundary  # an attempt that was cut off is there too
+        assert len(ended) == len(TYPES) + 2, boundary  # an attempt that was cut off is there too
 
 
 def back_and_forth(yard: Yard) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_release.cli import main
-from pytest_release.errors import HistoryError, ReleaseError, RolloutError, UsageError
+from pytest_release.errors import ReleaseError, RolloutError, UsageError
 from pytest_release.history import Entry, History
 from pytest_release.rollout.desk import Wish, back, dry_run
 from pytest_release.rollout.state import (
@@ -22,7 +22,7 @@ from pytest_release.rollout.state import (
     Target,
 )
 from pytest_release.rollout.status import as_json, as_lines, standing
-from tests.unit.rollout.conftest import Yard, step
+from tests.unit.rollout.conftest import Yard, refuse_records, step
 
 FALSE: dict[str, Any] = {
     "with": {"command": {"argv": ["false"]}},
@@ -468,15 +468,6 @@ def test_resume_needs_the_same_plan(shop: Yard) -> None:
         resume(shop.desk(), "nope")
     with pytest.raises(RolloutError, match=r"^rollout .* is finished: there is nothing to go on w"):
         resume(shop.desk(), shop.looks[0].folder.name)
-
-
-def refuse_records(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From now on the history is read-only."""
-
-    def append(self: History, entry: Entry, now: object) -> None:
-        raise HistoryError(f"{self.path} cannot be written: Read-only file system")
-
-    monkeypatch.setattr(History, "append", append)
 
 
 def test_a_history_that_becomes_read_only(shop: Yard) -> None:

@@ -19,8 +19,10 @@ import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
+from pytest_release.errors import ConfigError, RolloutError
+from pytest_release.rollout.desk import Wish, dry_run
 from pytest_release.rollout.state import STOPPED, SUCCESS
-from tests.unit.rollout.conftest import Yard, step
+from tests.unit.rollout.conftest import Yard, refuse_records, step, wrote
 
 HOOK = "/services/T0000/B0000/Xyzzy1234"
 Tell = Callable[..., tuple[str, str]]
@@ -304,3 +306,97 @@ def test_a_notification_may_be_required(yard: Yard) -> None:
     assert result.status == STOPPED
     assert "nobody was told; webhook: " in result.why
     assert HOOK not in result.why
+
+
+ENDS = {
+    "always": {},
+    "well": {"ended": ["success"]},
+    "not-well": {"ended": ["failed", "rolled-back", "rollback-failed"]},
+}
+
+
+def afterwards(url: str) -> list[dict[str, Any]]:
+    """Tells `url` at every end, at good ones and at bad ones."""
+    text = "{{release}} in {{environment}}: {{result}}, {{why}}"
+    return [
+        {
+            "name": name,
+            "with": {"notify": {"webhook": {"url": url}, "text": f"{name}: {text}"}},
+            **ended,
+        }
+        for name, ended in ENDS.items()
+    ]
+
+
+def test_people_are_told_of_a_good_end(yard: Yard, hook: tuple[type[Hook], str]) -> None:
+    """By those who tell of every end and of good ones."""
+    handler, url = hook
+    yard.plan(step("deploy"), afterwards=afterwards(url))
+
+    assert yard.run().status == SUCCESS
+
+    texts = [body["text"] for *_, body in handler.asked]
+    assert texts == [f"{name}: 2.0 in here: success, 1 steps done" for name in ("always", "well")]
+    assert [r.notes for r in yard.records if r.action == "notify"] == [
+        "after/always: told by webhook", "after/well: told by webhook",
+    ]  # fmt: skip
+
+
+def test_people_are_told_of_a_bad_end(yard: Yard, hook: tuple[type[Hook], str]) -> None:
+    """Though a step failed, and though the first who tells is not heard."""
+    handler, url = hook
+    deaf, *others = afterwards(url)
+    deaf["with"]["notify"]["webhook"] = {"url": "http://127.0.0.1:9/"}
+    failing = {"name": "deploy", "type": "deploy", "with": {"command": {"argv": ["false"]}}}
+    yard.plan(failing, afterwards=[{**deaf, "retries": {"times": 1}}, *others])
+
+    result = yard.run()
+
+    assert (result.status, result.why) == (STOPPED, "deploy: exit status 1")
+    assert [body["text"] for *_, body in handler.asked] == [
+        "not-well: 2.0 in here: failed, deploy: exit status 1"
+    ]
+    told = yard.look.state.tasks
+    assert (told["after/always"].status, told["after/always"].attempt) == ("failed", 2)
+    assert "after/well" not in told
+
+
+def test_people_are_told_when_the_history_cannot_be_written(
+    yard: Yard, hook: tuple[type[Hook], str]
+) -> None:
+    """That is what they must know of first."""
+    handler, url = hook
+    yard.plan(step("deploy"), afterwards=afterwards(url))
+    with pytest.MonkeyPatch.context() as patch:
+
+        def at(boundary: str) -> None:
+            if boundary == "decided, after":
+                refuse_records(patch)
+
+        with pytest.raises(RolloutError, match=r"Read-only file system: nothing goes on"):
+            yard.run(at=at)
+
+    assert len(handler.asked) == 2
+    assert yard.resume().status == SUCCESS
+    assert len(handler.asked) == 2
+
+
+def test_a_step_knows_no_end(yard: Yard) -> None:
+    """Before the end there is no result; the message says what is known."""
+    yard.plan({**step("deploy"), "with": wrote("{{result}}")})
+
+    with pytest.raises(ConfigError, match=r"unknown name \{\{result\}\}.*; known: release, commit"):
+        yard.run()
+
+
+def test_a_dry_run_says_who_would_be_told(yard: Yard) -> None:
+    """And of which ends; nobody is."""
+    yard.plan(step("deploy"), afterwards=afterwards("http://127.0.0.1:9/"))
+
+    *_, good, bad = dry_run(yard.desk(), Wish("shop", "2.0"))
+
+    assert good == (
+        "  would do at the end well (notify in here, if it ended as success): "
+        "tell people by webhook"
+    )
+    assert "(notify in here, if it ended as failed or rolled-back or rollback-failed): " in bad
