@@ -3,10 +3,30 @@
 import os
 import shutil
 import signal
+from collections.abc import Iterator
 
 import pytest
 
+PLUGINS = "-p no:schemathesis -p no:hypothesispytest -p no:anyio -p no:locust"
 _MISSING = pytest.StashKey[dict[str, int]]()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_plugins() -> Iterator[None]:
+    """A pytest that a test starts loads what it needs: others' plugins take it 2 s each time.
+
+    `tests/wheel` and ``make demo`` show that ours lives with all of them.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTEST_ADDOPTS", PLUGINS)
+        yield
+
+
+@pytest.fixture
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """The same, which pytest's own fixture takes back."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", PLUGINS)
+    return pytester
 
 
 def pytest_configure(config: pytest.Config) -> None:

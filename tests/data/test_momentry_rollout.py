@@ -152,9 +152,6 @@ def sides(
         for name, side in (("_DEV", dev), ("", production)):
             monkeypatch.setenv(f"MOMENTRY{name}_URL", running.enter_context(serving(side)))
             monkeypatch.setenv(f"MOMENTRY{name}_DSN", side.dsn)
-        monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-        plugins = ("pytest_html.plugin", "pytest_metadata.plugin", "pytest_release.plugin")
-        monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(f"-p {name}" for name in plugins))
         yield Sides(Yard(tmp_path), dev, production)
 
 

@@ -95,11 +95,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def play(site: Path) -> tuple[int, str]:
     """Run the playbook against this machine."""
-    plugins = ("pytest_html.plugin", "pytest_metadata.plugin", "pytest_release.plugin")
-    own = {
-        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "LC_ALL": "C.UTF-8", "ANSIBLE_NOCOLOR": "1",
-        "PYTEST_ADDOPTS": " ".join(f"-p {name}" for name in plugins), "ANSIBLE_HOME": str(site),
-    }  # fmt: skip
+    own = {"LC_ALL": "C.UTF-8", "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOME": str(site)}
     argv = [f"{PROGRAMS}/ansible-playbook", "-i", "inventory", str(FOLDER / "ansible/rollout.yml"),
             "-e", "@site.yml"]  # fmt: skip
     done = subprocess.run(argv, cwd=site, env={**os.environ, **own}, capture_output=True, text=True,

@@ -323,10 +323,7 @@ def club(tmp_path: Path, ground: Ground, monkeypatch: pytest.MonkeyPatch) -> Ite
     yard, folder, port = Yard(tmp_path), tmp_path, str(ground.port)
     monkeypatch.setenv("FOOTBALL_URL", f"http://{HOST}:{port}")
     monkeypatch.setenv("FOOTBALL_PROMETHEUS_URL", "")  # so that it is put back
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("PATH", f"{sysconfig.get_path('scripts')}:{os.environ['PATH']}")
-    plugins = ("pytest_html.plugin", "pytest_metadata.plugin", "pytest_release.plugin")
-    monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(f"-p {name}" for name in plugins))
     fixtures = folder / "fixtures"
     (fixtures / "cases" / "football").mkdir(parents=True)
     (fixtures / "plans").mkdir()

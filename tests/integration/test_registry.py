@@ -184,9 +184,8 @@ Run = Callable[..., tuple[pytest.RunResult, dict[str, Any]]]
 
 
 @pytest.fixture
-def run(pytester: pytest.Pytester, base_url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(pytester: pytest.Pytester, base_url: str) -> Run:
     """Judges a deployment of these images by one case; returns the result and evidence.json."""
-    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
 
     def run(*images: str, body: str = "pass") -> tuple[pytest.RunResult, dict[str, Any]]:
         folder = pytester.mkdir("fixtures") / "environments"

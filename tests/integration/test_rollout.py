@@ -65,14 +65,8 @@ class Health(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Yard]:
-    """A deployment that serves what is live, a policy, and a key that is trusted.
-
-    The pytest that gates start loads the plugins that it needs and no others, which take seconds.
-    """
+    """A deployment that serves what is live, a policy, and a key that is trusted."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    plugins = ("pytest_html.plugin", "pytest_metadata.plugin", "pytest_release.plugin")
-    monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(f"-p {name}" for name in plugins))
     server = ThreadingHTTPServer(("127.0.0.1", 0), Health)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

@@ -42,14 +42,8 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 @pytest.fixture
 def fleet(nodes: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
-    """A fresh desk; both nodes run 1.0.0.
-
-    The pytest that gates start loads the plugins that it needs and no others, which take seconds.
-    """
+    """A fresh desk; both nodes run 1.0.0."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    plugins = ("pytest_html.plugin", "pytest_metadata.plugin", "pytest_release.plugin")
-    monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(f"-p {name}" for name in plugins))
     for node in nodes.nodes.values():
         node.put(nodes.commits["1.0.0"], "1.0.0")
     made = Fleet(nodes.nodes, nodes.work, nodes.commits, tmp_path)

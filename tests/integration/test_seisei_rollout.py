@@ -317,11 +317,8 @@ def _variables(site: Site, set_: pytest.MonkeyPatch, **addresses: str) -> None:
     compose = Path(sys.executable).with_name("docker-compose")
     program.write_text(f'#!/bin/sh\nshift\nexec {compose} "$@"\n')
     program.chmod(0o755)
-    plugins = ("pytest_html.plugin", "pytest_metadata.plugin", "pytest_release.plugin")
     variables = {
         "PATH": f"{program.parent}:{os.environ['PATH']}",
-        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-        "PYTEST_ADDOPTS": " ".join(f"-p {name}" for name in plugins),
         "SEISEI_SOURCE": str(here / "stacks"),
         "SEISEI_RELEASES": str(here / "releases"),
         "SEISEI_BACKUPS": str(here / "backups"),

@@ -23,9 +23,8 @@ Evidence = dict[str, Any]
 
 
 @pytest.fixture
-def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+def project(pytester: pytest.Pytester) -> pytest.Pytester:
     """A folder with the environment ``here`` and nothing else."""
-    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     environments = pytester.path / "fixtures" / "environments"
     environments.mkdir(parents=True)
     (environments / "here.yaml").write_text(ENVIRONMENT)
