@@ -20,7 +20,7 @@ from pytest_release.errors import RolloutError
 from pytest_release.redaction import reveal
 from pytest_release.rollout.process import Command, Ran
 from pytest_release.rollout.stage import Order, Stage
-from pytest_release.targets.postgres import ADDRESS, Database
+from pytest_release.targets.postgres import Database
 
 SERVICE = "theirs"
 _VERSION = re.compile(r"\(PostgreSQL\) (\d+)", re.ASCII)
@@ -59,20 +59,16 @@ def place_of(options: Mapping[str, Any]) -> Place:
         options: ``dsn``, as environments have it.
 
     Raises:
-        RolloutError: The address cannot be written as a service file.
+        RolloutError: The address has a line end in it: a service file cannot say that.
         TargetError: The database cannot be reached, or is none.
     """
-    from psycopg import ProgrammingError  # noqa: PLC0415 - an optional library
-    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
+    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415 - an optional library
 
     with Database.connect({"dsn": options["dsn"]}) as database:
         major = database.connection.info.server_version // 10_000
         row = database.connection.execute(_TABLES).fetchone()
         shown = database.place
-    try:
-        told = conninfo_to_dict(reveal(options["dsn"]))
-    except ProgrammingError:
-        raise RolloutError(f"the database's address is none: {ADDRESS}") from None
+    told = conninfo_to_dict(reveal(options["dsn"]))
     lines = [f"{name}={value}" for name, value in told.items()]
     if any("\n" in line or "\r" in line for line in lines):
         raise RolloutError("the database's address has a line end in it")
@@ -112,7 +108,7 @@ def program(stage: Stage, order: Order, name: str, major: int) -> Path:
         match = _VERSION.search(ran.output.text)
         if match and int(match[1]) >= major:
             return path
-        found.append(f"{path} is of {match[1] if match else 'no'} version")
+        found.append(f"{path} is of {f'version {match[1]}' if match else 'no known version'}")
     known = "; ".join(found) or "this machine has none"
     raise RolloutError(
         f"the server is PostgreSQL {major} and needs a {name} of that version or newer: {known}; "

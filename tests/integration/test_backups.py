@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ import psycopg
 import pytest
 
 from pytest_release.errors import RolloutError
+from pytest_release.rollout import pg_tools
 from pytest_release.rollout.backups import backup_named, backups, make_backup
 from pytest_release.rollout.folders import Shelf
 from pytest_release.rollout.state import STOPPED, SUCCESS
@@ -116,6 +118,34 @@ def test_a_backup_and_the_way_back(yard: Yard, does: Does, dsn: str) -> None:
 
     assert status == SUCCESS, why
     assert _rows(dsn) == 2000
+
+
+def test_an_address_with_a_line_end(yard: Yard, does: Does, dsn: str) -> None:
+    """It could say another key; the connection itself would take it."""
+    services = SERVICES.replace("{dsn}", f"{dsn}&application_name=a%0Ahost%3Delsewhere")
+    yard.environment("here", ENVIRONMENT + services)
+
+    assert does("backup") == (STOPPED, "the database's address has a line end in it")
+
+
+def test_tools_that_are_older_than_the_server(
+    does: Does, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each that was found is named, with its version and what to install."""
+    old, odd = tmp_path / "old", tmp_path / "odd"
+    for path, says in ((old, "pg_dump (PostgreSQL) 9.6.24"), (odd, "a wrapper")):
+        path.write_text(f"#!/bin/sh\necho '{says}'\n")
+        path.chmod(0o755)
+    monkeypatch.setattr(pg_tools, "_candidates", lambda _: iter((old, odd)))
+
+    status, why = does("backup")
+
+    assert status == STOPPED
+    assert re.fullmatch(
+        rf"the server is PostgreSQL (\d+) and needs a pg_dump of that version or newer: "
+        rf"{old} is of version 9; {odd} is of no known version; install postgresql-client-\1",
+        why,
+    )
 
 
 def _rows(dsn: str) -> int:
