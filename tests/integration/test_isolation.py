@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -108,6 +109,21 @@ def test_a_canary_is_removed_behind_a_failure(
     )
     for service in ("postgres", "redis", "mongodb"):
         assert list(pair.ours.store(service).find((MARK,))) == []
+
+
+def test_a_store_that_loses_the_canary_is_named(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It took the canary and does not hold it: that nothing is found elsewhere proves nothing."""
+    monkeypatch.setattr(MongoStore, "put", lambda *_: None)
+
+    (finding,) = seen(environment, CANARY).findings
+
+    assert finding.code == "isolation.canary-not-seen"
+    assert re.fullmatch(
+        rf"mongodb of demo does not hold the canary {MARK}\S+: it was written, and is not there",
+        finding.message,
+    )
 
 
 def test_a_canary_is_removed_behind_an_interrupt(

@@ -64,6 +64,26 @@ def test_a_stream_of_the_library_passes(
     assert [(mark.kind, mark.text) for mark in evidence.timeline] == TOLD
 
 
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ({"contains": "春晓"}, "the collected text does not contain '春晓'"),
+        ({"contains": ["静夜思", "春晓"]}, "the collected text does not contain '春晓'"),
+        ({"matches": "^春晓$"}, "the collected text does not match '^春晓$'"),
+        ({"min_length": 4}, "the collected text has 3 characters, at least 4 expected"),
+    ],
+)
+def test_a_stream_that_says_something_else(
+    base_url: str, measure: Callable[..., Evidence], wanted: dict[str, object], said: str
+) -> None:
+    """Events that come in time and order may still tell the wrong thing."""
+    text = {"from": "opened", "path": "title", **wanted}
+
+    (finding,) = measure(replace(POEM, expect={**POEM.expect, "text": text}), base_url).findings
+
+    assert (finding.code, finding.message, finding.received) == ("stream.text", said, "静夜思")
+
+
 def test_ids_retry_and_pings_are_understood(
     base_url: str, environment_at: Callable[..., Environment]
 ) -> None:
