@@ -13,8 +13,9 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def folder(pytester: pytest.Pytester) -> Path:
-    """A user's folder with the fixtures of this repository."""
+def folder(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's folder with the fixtures of this repository; every plugin there is, is loaded."""
+    monkeypatch.delenv("PYTEST_ADDOPTS")
     shutil.copytree(ROOT / "fixtures", pytester.path / "fixtures")
     return pytester.path
 
