@@ -123,7 +123,20 @@ STEP = "  - {name: deploy, type: deploy, with: {command: {argv: [cp, a, b]}}"
 ONE = "  - {name: a, type: deploy, with: {%s}}\n"
 
 
+AFTER = (
+    f"{HEAD}steps:\n{LOOK}afterwards:\n  - {{name: tell, ended: [%s], with: {{notify: {{%s}}}}}}\n"
+)
+HOOK = "webhook: {url: 'http://127.0.0.1:9'}"
+
+
 MISTAKES = {
+    r"afterwards\[0\]\.ended\[0\]: expected one of success, failed, .*, got \"well\"": (
+        AFTER % ("well", f"{HOOK}, text: a")
+    ),
+    r"afterwards\[0\]\.with\.notify: the key 'text' is missing": AFTER % ("failed", HOOK),
+    r"text: unknown name {{reslt}}, did you mean 'result'\?; known: .*, result, why, and STEP": (
+        AFTER % ("failed", f"{HOOK}, text: '{{{{reslt}}}}'")
+    ),
     r"shop\.yaml:4: stpes: unknown key 'stpes', did you mean 'steps'\?": f"{HEAD}stpes: []\n",
     r"shop\.yaml:5: steps\[0\]\.timout_s: unknown key 'timout_s', did you mean 'timeout_s'\?": (
         f"{HEAD}steps:\n{STEP}, timout_s: 1}}\n"
