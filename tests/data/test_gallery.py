@@ -190,3 +190,13 @@ def test_a_damage_is_named(
 
     said = [finding.message for finding in evidence.findings if finding.code == found[0]]
     assert [message[: len(found[1])] for message in said] == [found[1]]
+
+
+def test_a_column_that_the_system_does_not_have(museum: Callable[..., Evidence]) -> None:
+    """A check of it is no success: the file that would name it is named."""
+    (finding,) = museum("tkg", "references").findings
+
+    assert (finding.code, finding.message) == (
+        "tkg.no-references",
+        f"{GALLERY / 'systems' / 'gallery.yaml'} names no column graph.reference",
+    )
