@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from pytest_release.sandbox.answers import Answer
@@ -55,3 +55,19 @@ class Fault:
     def spoils(self, endpoint: Endpoint) -> bool:
         """Whether it applies to an endpoint."""
         return endpoint.group == (self.group or self.gate) and endpoint.path.endswith(self.path)
+
+
+def faults_of(
+    gate: str, rows: Iterable[tuple[str, str, str]], group: str = ""
+) -> tuple[Fault, ...]:
+    """Switches that an endpoint or a part looks at itself.
+
+    Args:
+        gate: That must catch them.
+        rows: Name and finding without the gate, and the description.
+        group: As `Fault` has it.
+    """
+    return tuple(
+        Fault(f"{gate}.{name}", f"{gate}.{finding}", description, group=group)
+        for name, finding, description in rows
+    )

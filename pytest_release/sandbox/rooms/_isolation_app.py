@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import psycopg
 import pymongo
@@ -18,11 +17,12 @@ from psycopg import sql
 
 from pytest_release.sandbox.rooms._isolation_places import DEVELOPMENT, FOLDERS, PRODUCTION, Place
 from pytest_release.targets._httpx import httpx
+from pytest_release.targets.closing import Closing
 
 VIDEO = "INSERT INTO {} VALUES (%s, %s, 1, 25, 640, 360, 'completed', now())"
 
 
-class Application:
+class Application(Closing):
     """Connected to the stores while a ``with`` block lasts.
 
     Args:
@@ -49,15 +49,8 @@ class Application:
         )
         self._qdrant = enter(httpx.Client(base_url=told["qdrant"], trust_env=False))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Leave the stores."""
         self._leaving.close()
 
     def _on(self, fault: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_release.sandbox.answers import Answer
 from pytest_release.sandbox.changes import Change, body, late, members, refusal
-from pytest_release.sandbox.fault import Fault
+from pytest_release.sandbox.fault import Fault, faults_of
 
 SLOW = 0.8  # seconds to the head of a slow answer
 
@@ -84,5 +84,5 @@ _BEHAVIOUR = (
 
 FAULTS = (
     *_CHANGES,
-    *(Fault(f"payment.{name}", f"payment.{code}", words) for name, code, words in _BEHAVIOUR),
+    *faults_of("payment", _BEHAVIOUR),
 )

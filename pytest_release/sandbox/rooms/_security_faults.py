@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_release.sandbox.fault import Fault
+from pytest_release.sandbox.fault import faults_of
 
 _FAULTS = (
     ("certificate-expired", "expired", "the certificate expired three days ago"),
@@ -64,6 +64,4 @@ _FAULTS = (
     ("cookie-domain", "cookie", "the cookie is sent to a whole domain"),
 )
 
-FAULTS = tuple(
-    Fault(f"security.{name}", f"security.{code}", words) for name, code, words in _FAULTS
-)
+FAULTS = faults_of("security", _FAULTS)

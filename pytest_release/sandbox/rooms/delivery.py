@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_release.sandbox.build import VERSION
 from pytest_release.sandbox.changes import HOSTILE
-from pytest_release.sandbox.fault import Fault
+from pytest_release.sandbox.fault import faults_of
 from pytest_release.sandbox.room import Part, Room
 from pytest_release.sandbox.rooms import _workspace as good
 from pytest_release.sandbox.rooms._workspace import Workspace
@@ -149,8 +149,6 @@ def _start(faults: frozenset[str], _stores: Stores | None) -> Workspace:
 
 
 ROOM = Room(
-    faults=tuple(
-        Fault(f"delivery.{name}", f"delivery.{code}", what) for name, code, what, _ in _FAULTS
-    ),
+    faults=faults_of("delivery", (row[:3] for row in _FAULTS)),
     parts=(Part("workspace", frozenset({"delivery"}), _start),),
 )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pytest_release.config import system
 from pytest_release.sandbox.answers import Answer, json_answer
 from pytest_release.sandbox.endpoint import V1, Endpoint, Setting
-from pytest_release.sandbox.fault import Fault
+from pytest_release.sandbox.fault import faults_of
 from pytest_release.sandbox.requests import Refused, Request, accept
 from pytest_release.sandbox.room import Part, Room, Running
 
@@ -86,8 +86,6 @@ ROOM = Room(
         Endpoint("POST", f"{V1}/files", NAME, _named, _register, waits=True),
         Endpoint("DELETE", f"{V1}/files/{{uuid}}", NAME, accept, _forget, waits=True),
     ),
-    faults=tuple(
-        Fault(f"isolation.{name}", f"isolation.{code}", words) for name, code, words in _FAULTS
-    ),
+    faults=faults_of(NAME, _FAULTS),
     parts=(Part(NAME, frozenset({NAME}), _start),),
 )

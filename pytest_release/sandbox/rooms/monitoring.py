@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_release.errors import SandboxError
 from pytest_release.sandbox.child import Child
-from pytest_release.sandbox.fault import Fault
+from pytest_release.sandbox.fault import faults_of
 from pytest_release.sandbox.room import Part, Room, Running
 from pytest_release.sandbox.rooms._prometheus import fetch
 
@@ -165,9 +165,7 @@ _FAULTS = (
 )
 
 ROOM = Room(
-    faults=tuple(
-        Fault(f"monitoring.{name}", f"monitoring.{code}", words) for name, code, words in _FAULTS
-    ),
+    faults=faults_of(NAME, _FAULTS),
     parts=(
         Part("prometheus", frozenset({NAME, "slo"}), _watchers),
         Part("backups", frozenset({NAME}), _backups),

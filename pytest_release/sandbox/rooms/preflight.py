@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_release.sandbox.build import VERSION
 from pytest_release.sandbox.changes import HOSTILE
-from pytest_release.sandbox.fault import Fault
+from pytest_release.sandbox.fault import faults_of
 from pytest_release.sandbox.room import Part, Room
 from pytest_release.sandbox.rooms import _stack as good
 from pytest_release.sandbox.rooms._stack import Stack
@@ -233,8 +233,6 @@ def _start(faults: frozenset[str], _stores: Stores | None) -> Stack:
 
 
 ROOM = Room(
-    faults=tuple(
-        Fault(f"preflight.{name}", f"preflight.{code}", what) for name, code, what, _ in _FAULTS
-    ),
+    faults=faults_of("preflight", (row[:3] for row in _FAULTS)),
     parts=(Part("stack", frozenset({"preflight"}), _start),),
 )

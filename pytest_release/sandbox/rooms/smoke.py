@@ -19,7 +19,7 @@ from pytest_release.sandbox.answers import Answer, Piece
 from pytest_release.sandbox.changes import all_of, body, header, refusal, status
 from pytest_release.sandbox.child import Child
 from pytest_release.sandbox.endpoint import Endpoint, Setting
-from pytest_release.sandbox.fault import Fault
+from pytest_release.sandbox.fault import Fault, faults_of
 from pytest_release.sandbox.requests import Request, accept
 from pytest_release.sandbox.room import Part, Room
 
@@ -222,7 +222,7 @@ ROOM = Room(
     endpoints=(Endpoint("GET", "/", NAME, accept, _page, operation=_OPERATION),),
     faults=(
         *_PAGES,
-        *(Fault(f"smoke.{n}", f"smoke.{code}", what, group="none") for n, code, what in _STACK),
+        *faults_of(NAME, _STACK, group="none"),
     ),
     parts=(Part(NAME, frozenset({NAME}), _start),),
     begin=_begin,
