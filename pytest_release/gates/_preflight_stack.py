@@ -16,6 +16,7 @@ from pytest_release.config.cases import CheckCase
 from pytest_release.errors import TargetError
 from pytest_release.evidence import Finding, Severity
 from pytest_release.gates._answer import cut
+from pytest_release.gates._patience import clocked
 from pytest_release.gates._scene import Scene
 from pytest_release.hostile import one_line
 from pytest_release.redaction import Secret, reveal
@@ -136,8 +137,7 @@ class Stack:
         """With everything filled in; how long that took is a figure."""
         begun = monotonic()
         rendered = self.compose.rendered
-        took = (monotonic() - begun) * 1000
-        self.figures["compose_ms"] = [Sample(took, took, took, "monotonic")]
+        self.figures["compose_ms"] = [clocked((monotonic() - begun) * 1000)]
         self.count("services", len(rendered.services))
         return rendered
 
